@@ -1,0 +1,48 @@
+// What passes between a store, which gets bytes, and the cache, which checks and keeps them.
+// The two never meet: daemon/ hands one a function of the other.
+
+import type { Claim } from "./digest.js";
+import type { Entry } from "./entry.js";
+
+/** Half open: `start` up to, not including, `end`, in bytes. */
+export interface ByteRange {
+  readonly start: number;
+  readonly end: number;
+}
+
+/** One answered request for an object's bytes, none of them checked yet. */
+export interface Fetched extends AsyncDisposable {
+  /**
+   * The bytes of `range`, in order. Ends early with an `unavailable` fault when the transfer breaks,
+   * stalls or is shorter than promised; throws the abort reason when the signal fires.
+   */
+  readonly body: AsyncIterable<Uint8Array>;
+  /** Size of the whole object, in bytes, as the store says now. */
+  readonly sizeBytes: number;
+  /** What `body` holds: the range asked for, or everything where the store has no ranges. */
+  readonly range: ByteRange;
+  /**
+   * True when the store guarantees these are the pinned object's bytes (version, generation or
+   * If-Match): then other bytes than logged mean corruption, else they mean drift.
+   */
+  readonly pinned: boolean;
+  /** Checksums of the whole object that came with the answer. */
+  readonly claims: readonly Claim[];
+  /** False when the answer shows that the ETag is no hash of the bytes (KMS, customer key). */
+  readonly etagIsHash: boolean;
+  /** A local file that holds exactly the whole object: may be cloned instead of reading `body`. */
+  readonly localPath?: string;
+  /** Called after the last byte was taken: throws `drifted` when the source changed meanwhile. */
+  confirm?(): Promise<void>;
+}
+
+/**
+ * Opens the pinned object of `entry`, or a range of it.
+ * @throws Fault `denied`, `drifted` (the pinned version is gone or another), `unavailable` (worth a
+ * retry), `usage` (no such scheme).
+ */
+export type Fetch = (
+  entry: Entry,
+  range: ByteRange | null,
+  signal: AbortSignal,
+) => Promise<Fetched>;
