@@ -1,0 +1,136 @@
+// refmount log NAME --type TYPE --ref [PATH=]URI...
+
+import { readFileSync } from "node:fs";
+import { Option, type Command } from "commander";
+import type { LogProgress, LogReport } from "../daemon/log.js";
+import { Fault } from "../model/fault.js";
+import { parseMetadata, type Metadata } from "../model/metadata.js";
+import { formatBytes, formatCount, parseCount, plural } from "./units.js";
+import { examples, openDesk, repeatable, type Invocation } from "./verb.js";
+
+const DEFAULT_MAX_OBJECTS = 10_000;
+
+interface Options {
+  readonly type: string;
+  readonly ref: readonly string[];
+  readonly alias?: readonly string[];
+  readonly tag?: readonly string[];
+  readonly description?: string;
+  readonly metadata?: string;
+  readonly maxObjects: number;
+  readonly checksum: boolean;
+  readonly hash?: boolean;
+  readonly pin?: "version";
+  readonly onConflict: "fail" | "skip";
+}
+
+export function addLog(program: Command, invocation: Invocation): void {
+  program
+    .command("log")
+    .description("record what is in object storage or on disk as a new version")
+    .argument("<name>", "[entity/][project/]name")
+    .requiredOption("--type <type>", "what kind of artifact it is, such as dataset")
+    .requiredOption(
+      "--ref <[path=]uri>",
+      "an object, or all below a prefix; repeatable",
+      repeatable,
+    )
+    .option("--alias <alias>", "name the version, besides latest; repeatable", repeatable)
+    .option("--tag <tag>", "tag the version; repeatable", repeatable)
+    .option("--description <text>", "say what this version is")
+    .option("--metadata <json|@file>", "a JSON object to keep with the version")
+    .option(
+      "--max-objects <n>",
+      "fail when there are more objects",
+      (text) => parseCount(text, "--max-objects"),
+      DEFAULT_MAX_OBJECTS,
+    )
+    .option("--no-checksum", "pin nothing and read nothing: the version is only a list")
+    .option("--hash", "read every object and record its SHA-256")
+    .addOption(
+      new Option("--pin <what>", "version: fail unless every object has a version id").choices([
+        "version",
+      ]),
+    )
+    .addOption(
+      new Option(
+        "--on-conflict <what>",
+        "skip: leave out objects whose path is taken or impossible",
+      )
+        .choices(["fail", "skip"])
+        .default("fail"),
+    )
+    .addHelpText(
+      "after",
+      examples(
+        "refmount log mnist --type dataset --ref s3://bucket/datasets/mnist",
+        "refmount log mnist --type dataset --ref train=s3://bucket/a --ref test=s3://bucket/b",
+        "refmount log demo --type dataset --ref file:///data/demo --alias best",
+      ),
+    )
+    .action(async (name: string, options: Options, command: Command) => {
+      const desk = openDesk(command, invocation);
+      const metadata = options.metadata === undefined ? {} : readMetadata(options.metadata);
+      const { logReferences, parseSource } = await import("../daemon/log.js");
+      using interruption = invocation.interrupts.abortable();
+      using progress = desk.progress;
+      const report = await logReferences(
+        await desk.openHome(),
+        {
+          name,
+          type: options.type,
+          sources: options.ref.map(parseSource),
+          aliases: options.alias ?? [],
+          tags: options.tag ?? [],
+          description: options.description ?? null,
+          metadata,
+          maxObjects: options.maxObjects,
+          checksum: options.checksum,
+          hash: options.hash === true,
+          pinVersion: options.pin === "version",
+          onConflict: options.onConflict,
+        },
+        {
+          environment: invocation.environment,
+          signal: interruption.signal,
+          onProgress: (state) => progress.update(() => describeProgress(name, state)),
+          onNotice: (message) => desk.note(message),
+        },
+      );
+      desk.print(reportKeys(report), () => describe(report));
+    });
+}
+
+function readMetadata(option: string): Metadata {
+  if (!option.startsWith("@")) return parseMetadata(option);
+  const path = option.slice(1);
+  let text: string;
+  try {
+    text = readFileSync(path, "utf8");
+  } catch (cause) {
+    throw new Fault("usage", `Cannot read --metadata ${option}: ${(cause as Error).message}`, {
+      subject: path,
+      cause,
+    });
+  }
+  return parseMetadata(text);
+}
+
+function describeProgress(name: string, state: LogProgress): string {
+  const hashed = state.hashedBytes === 0 ? "" : `, ${formatBytes(state.hashedBytes)} hashed`;
+  return `${name}: ${formatCount(state.found)} objects found${hashed}`;
+}
+
+// The keys that scripts rely on, in this order.
+function reportKeys(report: LogReport): object {
+  const { ref, version, digest, files, bytes, aliases, created } = report;
+  return { ref, version, digest, files, bytes, aliases, created };
+}
+
+function describe(report: LogReport): string {
+  const size = `${plural(report.files, "file")}, ${formatBytes(report.bytes)}`;
+  const line = `${report.ref}  ${report.digest}  ${size}`;
+  if (report.created) return line;
+  const revised = report.revised ? " Its manifest has a new revision." : "";
+  return `${line}\nThe same content was logged before: no new version.${revised}`;
+}

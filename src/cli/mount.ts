@@ -1,0 +1,91 @@
+// refmount mount REF DIR
+
+import { Option, type Command } from "commander";
+import type { MountReport, MountRequest } from "../daemon/client.js";
+import { ASSURANCES, parseAssurance } from "../model/assurance.js";
+import { formatBytes, parseDurationMs, parseSize, plural } from "./units.js";
+import { examples, openDesk, type Invocation } from "./verb.js";
+
+/** How long a fetch goes on trying without any progress. */
+export const DEFAULT_TIMEOUT_MS = 60_000;
+
+interface Options {
+  readonly type?: string;
+  readonly foreground?: boolean;
+  readonly allowOther?: boolean;
+  readonly require: string;
+  readonly cacheSize?: string;
+  readonly timeout?: string;
+  readonly driver: MountRequest["driver"];
+  readonly io: MountRequest["io"];
+}
+
+export function addMount(program: Command, invocation: Invocation): void {
+  program
+    .command("mount")
+    .description("mount a version as a read-only directory")
+    .argument("<ref>", "[entity/][project/]name[:version or alias]; latest when none is given")
+    .argument("<dir>", "an existing directory")
+    .option("--type <type>", "refuse unless the artifact has this type")
+    .option("--foreground", "stay attached, and unmount on SIGTERM: for containers and systemd")
+    .option("--allow-other", "let other users read the mount")
+    .option("--require <level>", `least assurance: ${ASSURANCES.join(", ")}`, "pin")
+    .option(
+      "--cache-size <size>",
+      "limit of the cache, such as 10GB (default: 80 % of what is free)",
+    )
+    .option("--timeout <time>", "how long a fetch may go without progress (default: 60s)")
+    .addOption(
+      new Option("--driver <driver>", "what serves the mount")
+        .choices(["native", "fuse-native"])
+        .default("native"),
+    )
+    .addOption(
+      new Option("--io <mode>", "how the kernel reads: by its page cache or the cached files")
+        .choices(["auto", "cached", "passthrough"])
+        .default("auto"),
+    )
+    .addHelpText(
+      "after",
+      examples(
+        "refmount mount mnist:v3 /data/mnist",
+        "refmount mount mnist /data/mnist --allow-other --cache-size 200GB",
+        "exec refmount mount mnist:v3 /data/mnist --foreground",
+      ),
+    )
+    .action(async (ref: string, dir: string, options: Options, command: Command) => {
+      const desk = openDesk(command, invocation);
+      const request: MountRequest = {
+        ref,
+        dir,
+        ...(options.type === undefined ? {} : { type: options.type }),
+        allowOther: options.allowOther === true,
+        require: parseAssurance(options.require),
+        cacheBytes:
+          options.cacheSize === undefined ? null : parseSize(options.cacheSize, "--cache-size"),
+        timeoutMs: parseTimeout(options.timeout),
+        driver: options.driver,
+        io: options.io,
+        foreground: options.foreground === true,
+      };
+      const home = await desk.openHome();
+      const { mountRef, unmountDir } = await import("../daemon/client.js");
+      using interruption = invocation.interrupts.abortable();
+      const report = await mountRef(home, request, invocation.environment);
+      if (interruption.signal.aborted) {
+        await unmountDir(home, report.path, { force: true });
+        throw interruption.signal.reason;
+      }
+      for (const note of report.notes) desk.note(note);
+      desk.print(report, () => describeMount(report));
+    });
+}
+
+export function parseTimeout(text: string | undefined): number {
+  return text === undefined ? DEFAULT_TIMEOUT_MS : parseDurationMs(text, "--timeout");
+}
+
+function describeMount(report: MountReport): string {
+  const size = `${plural(report.files, "file")}, ${formatBytes(report.bytes)}`;
+  return `${report.ref} is mounted at ${report.path} (${size})`;
+}

@@ -1,0 +1,55 @@
+// Translates what goes wrong below HTTP (names, connections, TLS) into faults. Knows no protocol.
+
+import { Fault } from "../model/fault.js";
+
+/** Codes of certificates that are not trusted, and of ports that do not speak TLS. */
+const TLS_REFUSED =
+  /^(CERT_|DEPTH_ZERO_SELF_SIGNED_CERT|SELF_SIGNED_CERT_IN_CHAIN|UNABLE_TO_|ERR_TLS_|ERR_SSL_|HOSTNAME_MISMATCH|EPROTO$)/;
+
+const UNREACHABLE: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "the connection was refused",
+  ECONNRESET: "the connection was reset",
+  EPIPE: "the connection was reset",
+  ETIMEDOUT: "the connection timed out",
+  EHOSTUNREACH: "the host cannot be reached",
+  ENETUNREACH: "the network cannot be reached",
+  ENETDOWN: "the network is down",
+  EADDRNOTAVAIL: "no local port is free",
+  ENOTFOUND: "the host's name is not known",
+  EAI_AGAIN: "the host's name cannot be looked up now",
+};
+
+/**
+ * The fault for a failed connection or transfer; anything unknown comes back as it is.
+ * A certificate that is not trusted is `denied`: trying again does not make it trusted.
+ */
+export function networkFault(error: unknown, subject: string, endpoint: string): unknown {
+  if (error instanceof Fault || !(error instanceof Error)) return error;
+  const code = codeOf(error);
+  if (code === undefined) return error;
+  if (TLS_REFUSED.test(code)) {
+    return new Fault(
+      "denied",
+      `No trusted TLS connection to ${endpoint} for ${subject} (${code}): check the endpoint's scheme, ` +
+        "or name the authority's certificates in AWS_CA_BUNDLE",
+      { subject, cause: error },
+    );
+  }
+  const why = UNREACHABLE[code] ?? (code.startsWith("HPE_") ? "it does not speak HTTP" : undefined);
+  if (why === undefined) return error;
+  return new Fault("unavailable", `Cannot reach ${endpoint} for ${subject}: ${why}`, {
+    subject,
+    cause: error,
+  });
+}
+
+/** The code of an error or, where several addresses were tried, of the first of its causes. */
+function codeOf(error: Error): string | undefined {
+  const { code } = error as NodeJS.ErrnoException;
+  if (typeof code === "string") return code;
+  if (error instanceof AggregateError) {
+    const [first] = error.errors as unknown[];
+    if (first instanceof Error) return codeOf(first);
+  }
+  return error.cause instanceof Error ? codeOf(error.cause) : undefined;
+}

@@ -1,0 +1,193 @@
+// S3's refusals in one shape, whether they came from the SDK (listing) or as a bare HTTP answer
+// (fetching), and their translation into faults.
+
+import { S3ServiceException } from "@aws-sdk/client-s3";
+import type { FaultKind } from "../../model/fault.js";
+import { Fault } from "../../model/fault.js";
+import type { Transfer } from "../transfer.js";
+
+/** An answer that is not the one asked for. */
+export interface Refusal {
+  readonly status: number;
+  /** S3's error code; "" when the answer had no body (HEAD). */
+  readonly code: string;
+  readonly message: string;
+  /** The region the bucket is really in, where the answer tells. */
+  readonly region: string | undefined;
+  readonly deleteMarker: boolean;
+  readonly retryAfterMs: number | undefined;
+}
+
+const LONGEST_ERROR_BYTES = 65_536;
+
+type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
+
+/** Reads the error document of an answer that is not a success. */
+export async function readRefusal(transfer: Transfer): Promise<Refusal> {
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  for (let chunk = await transfer.read(); chunk !== null; chunk = await transfer.read()) {
+    chunks.push(chunk);
+    bytes += chunk.length;
+    if (bytes > LONGEST_ERROR_BYTES) break;
+  }
+  transfer.close();
+  const text = Buffer.concat(chunks).toString("utf8");
+  return refusal(transfer.status, transfer.headers, {
+    code: element(text, "Code"),
+    message: element(text, "Message"),
+    region: element(text, "Region"),
+  });
+}
+
+/** The refusal in an error of the SDK; null for one that is no answer of S3. */
+export function refusalOf(error: unknown): Refusal | null {
+  if (!(error instanceof S3ServiceException)) return null;
+  const status = error.$metadata.httpStatusCode;
+  if (status === undefined) return null;
+  const { Region: region } = error as { Region?: unknown };
+  const headers = (error.$response as { headers?: Headers } | undefined)?.headers ?? {};
+  const nameless = /^(Unknown|UnknownError|\d+)$/.test(error.name);
+  return refusal(status, headers, {
+    code: nameless ? "" : error.name,
+    message: error.message,
+    region: typeof region === "string" ? region : "",
+  });
+}
+
+function refusal(
+  status: number,
+  headers: Headers,
+  body: { code: string; message: string; region: string },
+): Refusal {
+  const region = first(headers["x-amz-bucket-region"]) ?? body.region;
+  const seconds = Number(first(headers["retry-after"]) ?? Number.NaN);
+  return {
+    status,
+    code: body.code,
+    message: body.message,
+    region: /^[a-z0-9-]{1,64}$/.test(region) ? region : undefined,
+    deleteMarker: first(headers["x-amz-delete-marker"]) === "true",
+    retryAfterMs: Number.isFinite(seconds) && seconds >= 0 ? seconds * 1_000 : undefined,
+  };
+}
+
+/** True when the bucket is in another region than the request was signed for. */
+export function isWrongRegion(failure: Refusal): boolean {
+  return (
+    failure.status === 301 ||
+    failure.status === 307 ||
+    failure.code === "AuthorizationHeaderMalformed" ||
+    failure.code === "IllegalLocationConstraintException" ||
+    (failure.status === 400 && failure.code === "" && failure.region !== undefined)
+  );
+}
+
+export function isExpired(failure: Refusal): boolean {
+  return /^(ExpiredToken|ExpiredTokenException|TokenRefreshRequired)$/.test(failure.code);
+}
+
+/** True when the credentials themselves were refused, whatever the operation. */
+export function isBadCredentials(failure: Refusal): boolean {
+  return /^(InvalidAccessKeyId|SignatureDoesNotMatch|InvalidToken|RequestTimeTooSkewed|RequestExpired|AccountProblem|InvalidSecurity)$/.test(
+    failure.code,
+  );
+}
+
+/** The fault for a store that is only overloaded or failing now; null for any other refusal. */
+export function transientFault(failure: Refusal, subject: string): Fault | null {
+  const { status, code } = failure;
+  const slow =
+    /^(RequestTimeout|SlowDown|Throttling|ThrottlingException|RequestLimitExceeded)$/.test(code);
+  if (!slow && status !== 408 && status !== 429 && (status < 500 || status === 501)) return null;
+  return new Fault(
+    "unavailable",
+    `Cannot reach ${subject}: the store is overloaded or failing (${codeText(failure)})`,
+    {
+      subject,
+      cause: causeOf(failure),
+      ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
+    },
+  );
+}
+
+export interface FaultContext {
+  /** The object or prefix, without a query. */
+  readonly subject: string;
+  /** "Cannot list" or "Cannot read". */
+  readonly what: string;
+  /** What a missing object or bucket means here. */
+  readonly missing: "not-found" | "drifted";
+  readonly region: string;
+}
+
+/** The fault for a request that was refused for good. */
+export function refusalFault(failure: Refusal, context: FaultContext): Fault {
+  const [kind, why] = judge(failure, context);
+  return new Fault(kind, `${context.what} ${context.subject}: ${why} (${codeText(failure)})`, {
+    subject: context.subject,
+    cause: causeOf(failure),
+  });
+}
+
+function codeText({ status, code }: Refusal): string {
+  return code === "" ? `HTTP ${status}` : `${status} ${code}`;
+}
+
+function causeOf(failure: Refusal): Error {
+  return new Error(`S3 answered ${codeText(failure)}: ${failure.message}`);
+}
+
+function judge(failure: Refusal, context: FaultContext): readonly [FaultKind, string] {
+  const { status, code } = failure;
+  if (isWrongRegion(failure)) {
+    const where = failure.region === undefined ? "another region" : `region ${failure.region}`;
+    return ["denied", `the bucket is in ${where}, asked was ${context.region}; set AWS_REGION`];
+  }
+  if (isExpired(failure)) {
+    return ["denied", "the AWS credentials have expired; renew them and mount again"];
+  }
+  switch (code) {
+    case "RequestTimeTooSkewed":
+      return ["denied", "this machine's clock is wrong; set it and try again"];
+    case "InvalidObjectState":
+      return [
+        "denied",
+        "the object is archived (Glacier or Deep Archive) and cannot be read; restore it first",
+      ];
+    case "NoSuchBucket":
+      return [context.missing, "the bucket does not exist"];
+  }
+  if (failure.deleteMarker || status === 405) {
+    return [context.missing, "it was deleted: this version is a delete marker"];
+  }
+  if (status === 404 || status === 410) return [context.missing, missingText(code, context)];
+  if (status === 412) return ["drifted", "the object was overwritten since it was logged"];
+  if (status === 401 || status === 403) {
+    return [
+      "denied",
+      `access was refused; check the credentials, their rights on the bucket, and the region (${context.region})`,
+    ];
+  }
+  if (status === 501) return ["denied", "the store does not implement this request"];
+  // A version id that S3 cannot even read is as gone as one that it does not know.
+  if (status === 400 && context.missing === "drifted" && code === "InvalidArgument") {
+    return ["drifted", "the store knows no such version"];
+  }
+  return ["denied", `the store refused the request: ${failure.message || "it gave no reason"}`];
+}
+
+function missingText(code: string, context: FaultContext): string {
+  if (context.missing === "not-found") return "there is no such object";
+  return code === "NoSuchVersion"
+    ? "the pinned version is gone; it was deleted or has expired"
+    : "the object is gone; it was deleted since it was logged";
+}
+
+function element(xml: string, name: string): string {
+  return new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1] ?? "";
+}
+
+function first(value: string | readonly string[] | undefined): string | undefined {
+  return typeof value === "string" ? value : value?.[0];
+}

@@ -1,0 +1,244 @@
+// Fetches a pinned object of S3, or a range of it, with one signed request, and checks that the
+// answer is the one asked for. It checks no bytes.
+
+import type { IncomingHttpHeaders } from "node:http";
+import type { Entry } from "../../model/entry.js";
+import { Fault } from "../../model/fault.js";
+import type { ByteRange, Fetched } from "../../model/fetch.js";
+import { immutableVersion } from "../../model/pin.js";
+import type { Transfer } from "../transfer.js";
+import type { S3Name } from "../uri.js";
+import { formatS3Uri, parseS3Uri } from "../uri.js";
+import { isKeyed, readClaims, readLength, readRange, unquote } from "./answer.js";
+import type { S3Connection } from "./connection.js";
+import { Refused } from "./connection.js";
+import { refusalFault } from "./failure.js";
+import { findVersion } from "./find-version.js";
+
+/** What is asked for: a version, or whatever is there under the condition of its ETag. */
+interface Wanted {
+  readonly name: S3Name;
+  readonly subject: string;
+  readonly versionId: string | undefined;
+  /** Sent as If-Match; undefined with a version that cannot change. */
+  readonly etag: string | undefined;
+}
+
+/** @throws Fault as `Fetch` says. */
+export async function fetchObject(
+  connection: S3Connection,
+  entry: Entry,
+  range: ByteRange | null,
+  signal: AbortSignal,
+): Promise<Fetched> {
+  const asked = isWhole(range, entry.sizeBytes) ? null : range;
+  const wanted = wantedOf(entry);
+  try {
+    return await attempt(connection, entry, wanted, asked, signal);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    const other = await otherVersion(connection, wanted, error, signal);
+    if (other === null) throw faultOf(error, wanted, connection);
+    try {
+      return await attempt(connection, entry, other, asked, signal);
+    } catch (again) {
+      throw again instanceof Refused ? faultOf(again, other, connection) : again;
+    }
+  }
+}
+
+function wantedOf(entry: Entry): Wanted {
+  const name = parseS3Uri(entry.uri);
+  const strong = entry.pin.etag?.startsWith("W/") === true ? undefined : entry.pin.etag;
+  return {
+    name,
+    subject: formatS3Uri(name.bucket, name.key),
+    versionId: entry.pin.versionId ?? name.versionId,
+    etag: immutableVersion(entry.pin) === undefined ? strong : undefined,
+  };
+}
+
+/**
+ * An object that was pinned by its ETag alone and then overwritten or deleted may still be there as
+ * an older version with that ETag.
+ */
+async function otherVersion(
+  connection: S3Connection,
+  wanted: Wanted,
+  error: Refused,
+  signal: AbortSignal,
+): Promise<Wanted | null> {
+  const { status } = error.refusal;
+  if (wanted.etag === undefined || wanted.versionId !== undefined) return null;
+  if (status !== 404 && status !== 412) return null;
+  const versionId = await findVersion(connection, wanted.name, wanted.etag, signal);
+  return versionId === null ? null : { ...wanted, versionId };
+}
+
+async function attempt(
+  connection: S3Connection,
+  entry: Entry,
+  wanted: Wanted,
+  range: ByteRange | null,
+  signal: AbortSignal,
+): Promise<Fetched> {
+  const { bucket, key } = wanted.name;
+  const request = { bucket, key, versionId: wanted.versionId };
+  const conditions = {
+    "x-amz-checksum-mode": "ENABLED",
+    ...(wanted.etag === undefined ? {} : { "if-match": `"${wanted.etag}"` }),
+  };
+  // The answer to a range tells no checksum of the whole: a HEAD beside the first range does.
+  const claims =
+    range?.start === 0 && entry.claims.some((claim) => claim.value === undefined)
+      ? headClaims(connection, { ...request, headers: conditions }, signal)
+      : undefined;
+  const transfer = await connection.request(
+    { method: "GET", ...request, headers: { ...conditions, ...rangeHeader(range) } },
+    signal,
+  );
+  try {
+    checkIdentity(transfer.headers, entry, wanted);
+    const { sizeBytes, range: got } = extentOf(transfer, range, entry, wanted);
+    const whole = got.start === 0 && got.end === sizeBytes;
+    return {
+      body: bodyOf(transfer, got.end - got.start, wanted),
+      sizeBytes,
+      range: got,
+      pinned: wanted.etag !== undefined || immutableVersion(entry.pin) !== undefined,
+      claims: whole ? readClaims(transfer.headers) : ((await claims) ?? []),
+      etagIsHash: !isKeyed(transfer.headers),
+      [Symbol.asyncDispose]() {
+        transfer.close();
+        return Promise.resolve();
+      },
+    };
+  } catch (error) {
+    transfer.close();
+    throw error;
+  }
+}
+
+async function headClaims(
+  connection: S3Connection,
+  request: Omit<Parameters<S3Connection["request"]>[0], "method">,
+  signal: AbortSignal,
+): Promise<Fetched["claims"]> {
+  try {
+    const transfer = await connection.request({ method: "HEAD", ...request }, signal);
+    transfer.close();
+    return readClaims(transfer.headers);
+  } catch {
+    // Without it the object is only less assured; whether it can be read the GET tells.
+    return [];
+  }
+}
+
+function isWhole(range: ByteRange | null, sizeBytes: number | null): boolean {
+  return range === null || (range.start === 0 && sizeBytes !== null && range.end >= sizeBytes);
+}
+
+function rangeHeader(range: ByteRange | null): Record<string, string> {
+  return range === null ? {} : { range: `bytes=${range.start}-${range.end - 1}` };
+}
+
+/** A server that ignores the version or the condition must not pass for the pinned object. */
+function checkIdentity(headers: IncomingHttpHeaders, entry: Entry, wanted: Wanted): void {
+  const version = headers["x-amz-version-id"];
+  if (
+    wanted.versionId !== undefined &&
+    typeof version === "string" &&
+    version !== wanted.versionId
+  ) {
+    throw new Fault(
+      "corrupt",
+      `The store answered with version ${version} of ${wanted.subject}; asked was ${wanted.versionId}`,
+      { subject: wanted.subject },
+    );
+  }
+  const etag = headers.etag === undefined ? undefined : unquote(headers.etag);
+  if (entry.pin.etag !== undefined && etag !== undefined && etag !== entry.pin.etag) {
+    const sameVersion = wanted.versionId !== undefined && version === wanted.versionId;
+    throw new Fault(
+      sameVersion && version !== "null" ? "corrupt" : "drifted",
+      `${wanted.subject} has the ETag ${etag}; logged was ${entry.pin.etag}`,
+      { subject: wanted.subject },
+    );
+  }
+}
+
+/** What the body holds and of how much; an answer to another question is refused. */
+function extentOf(
+  { status, headers }: Transfer,
+  asked: ByteRange | null,
+  entry: Entry,
+  wanted: Wanted,
+): { readonly sizeBytes: number; readonly range: ByteRange } {
+  const length = readLength(headers);
+  if (status === 200) {
+    // Everything: nothing else was asked for, or the server has no ranges.
+    const sizeBytes = length ?? entry.sizeBytes;
+    if (sizeBytes !== null) return { sizeBytes, range: { start: 0, end: sizeBytes } };
+    throw new Fault("unavailable", `The store did not tell the size of ${wanted.subject}`, {
+      subject: wanted.subject,
+    });
+  }
+  const got = readRange(headers);
+  const right =
+    got !== undefined &&
+    asked !== null &&
+    got.range.start === asked.start &&
+    got.range.end === Math.min(asked.end, got.sizeBytes) &&
+    (length === undefined || length === got.range.end - got.range.start);
+  if (right) return got;
+  throw new Fault(
+    "corrupt",
+    `The store answered with another range of ${wanted.subject} than asked: ` +
+      `${headers["content-range"] ?? "none"}, ${length ?? "unknown"} bytes`,
+    { subject: wanted.subject },
+  );
+}
+
+async function* bodyOf(
+  transfer: Transfer,
+  expectedBytes: number,
+  wanted: Wanted,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for (let chunk = await transfer.read(); chunk !== null; chunk = await transfer.read()) {
+    bytes += chunk.length;
+    if (bytes > expectedBytes) {
+      throw new Fault(
+        "corrupt",
+        `The store sent more than the ${expectedBytes} bytes it promised of ${wanted.subject}`,
+        { subject: wanted.subject },
+      );
+    }
+    yield chunk;
+  }
+  if (bytes < expectedBytes) {
+    throw new Fault(
+      "unavailable",
+      `The transfer of ${wanted.subject} ended after ${bytes} of ${expectedBytes} bytes`,
+      { subject: wanted.subject },
+    );
+  }
+}
+
+function faultOf(error: Refused, wanted: Wanted, connection: S3Connection): Fault {
+  const { refusal } = error;
+  const version = wanted.versionId === undefined ? "" : ` (version ${wanted.versionId})`;
+  if (refusal.status === 416) {
+    return new Fault(
+      wanted.etag !== undefined || wanted.versionId !== undefined ? "corrupt" : "drifted",
+      `${wanted.subject}${version} is shorter than logged`,
+      { subject: wanted.subject, cause: error },
+    );
+  }
+  return refusalFault(refusal, {
+    subject: `${wanted.subject}${version}`,
+    what: "Cannot read",
+    missing: "drifted",
+    region: connection.regionOf(wanted.name.bucket),
+  });
+}

@@ -1,0 +1,212 @@
+// Lists what an S3 uri names: one object, one version, a prefix or a bucket. What stands beside a
+// prefix (`mnist2/`, `mnist.txt`) is never part of it, and directory markers are no objects.
+
+import { Fault } from "../../model/fault.js";
+import { NO_PIN } from "../../model/pin.js";
+import type { Listed, ListOptions } from "../store.js";
+import type { S3Name } from "../uri.js";
+import { formatS3Uri, parseS3Uri } from "../uri.js";
+import { listedClaims } from "./answer.js";
+import type { S3Connection } from "./connection.js";
+import { Refused } from "./connection.js";
+import type { Way } from "./current.js";
+import { listCurrent, startWay } from "./current.js";
+import { refusalFault } from "./failure.js";
+import { headObject } from "./head.js";
+import type { Page, Row } from "./pages.js";
+
+interface Listing {
+  readonly connection: S3Connection;
+  readonly name: S3Name;
+  readonly subject: string;
+  readonly options: ListOptions;
+  readonly way: Way;
+  found: number;
+  /** Rows whose version is S3's reusable "null". */
+  unversioned: number;
+}
+
+/** A row and its name relative to the source. */
+interface Found {
+  readonly row: Row;
+  readonly key: string;
+  /** The source is this one object. */
+  readonly single: boolean;
+}
+
+export async function* listObjects(
+  connection: S3Connection,
+  uri: string,
+  options: ListOptions,
+): AsyncGenerator<Listed> {
+  const name = parseS3Uri(uri);
+  const subject = formatS3Uri(name.bucket, name.key);
+  refuseContradictions(name, subject, options);
+  const way = startWay(options);
+  const listing: Listing = { connection, name, subject, options, way, found: 0, unversioned: 0 };
+  try {
+    for await (const found of findRows(listing)) yield toListed(listing, found);
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    throw refusalFault(error.refusal, {
+      subject: name.versionId === undefined ? subject : `${subject} (version ${name.versionId})`,
+      what: "Cannot list",
+      missing: "not-found",
+      region: connection.regionOf(name.bucket),
+    });
+  }
+  finish(listing);
+}
+
+function refuseContradictions(name: S3Name, subject: string, options: ListOptions): void {
+  if (name.versionId !== undefined && (name.key === "" || name.key.endsWith("/"))) {
+    throw new Fault("usage", `${subject}: a versionId belongs to one object, not to a prefix`);
+  }
+  if (options.checksum) return;
+  if (options.pinVersion || name.versionId !== undefined) {
+    throw new Fault(
+      "usage",
+      `${subject}: --no-checksum pins nothing, so no version can be asked for`,
+    );
+  }
+}
+
+async function* findRows(listing: Listing): AsyncGenerator<Found> {
+  const { name } = listing;
+  if (name.versionId !== undefined) {
+    yield { row: await oneVersion(listing), key: baseName(name.key), single: true };
+  } else if (name.key === "" || name.key.endsWith("/")) {
+    yield* below(listing, name.key);
+  } else {
+    yield* objectOrPrefix(listing);
+  }
+}
+
+/** The version that the uri names; a server that does not know versions must not pass for it. */
+async function oneVersion({ connection, name, subject, options }: Listing): Promise<Row> {
+  const { row } = await headObject(connection, name, options.signal);
+  if (row.versionId !== name.versionId) {
+    throw new Fault(
+      "usage",
+      `${subject}: asked for version ${name.versionId ?? ""}, the store answered with ${row.versionId ?? "none"}`,
+      { subject },
+    );
+  }
+  return row;
+}
+
+/** An object of exactly this name wins; else everything below it. */
+async function* objectOrPrefix(listing: Listing): AsyncGenerator<Found> {
+  const { key } = listing.name;
+  const page = await firstPage(listing, key);
+  const exact = page.rows.find((row) => row.key === key);
+  if (exact !== undefined && !(await isDirectoryMarker(listing, exact, page))) {
+    yield { row: exact, key: baseName(key), single: true };
+    return;
+  }
+  const prefix = `${key}/`;
+  if (page.more) {
+    // Names beside the prefix (`key-2`, `key.txt`) may fill any number of pages: ask anew.
+    yield* below(listing, prefix);
+    return;
+  }
+  yield* relative(
+    page.rows.filter((row) => row.key.startsWith(prefix)),
+    prefix,
+  );
+}
+
+/** Tools make folders visible by empty objects; only one without the "/" needs a closer look. */
+async function isDirectoryMarker(listing: Listing, row: Row, page: Page): Promise<boolean> {
+  if (row.sizeBytes !== 0) return false;
+  const prefix = `${row.key}/`;
+  const hasChildren =
+    page.rows.some((other) => other.key.startsWith(prefix)) ||
+    (page.more && (await firstPage(listing, prefix)).rows.length > 0);
+  if (!hasChildren) return false;
+  const { connection, name, options } = listing;
+  const { contentType } = await headObject(connection, name, options.signal);
+  return contentType.includes("x-directory");
+}
+
+async function firstPage(listing: Listing, prefix: string): Promise<Page> {
+  for await (const page of pagesOf(listing, prefix)) {
+    // A page may hold nothing but old versions and delete markers.
+    if (page.rows.length > 0 || !page.more) return page;
+  }
+  return { rows: [], rowCount: 0, lastKey: undefined, more: false };
+}
+
+async function* below(listing: Listing, prefix: string): AsyncGenerator<Found> {
+  for await (const page of pagesOf(listing, prefix)) {
+    yield* relative(page.rows, prefix);
+    listing.options.onProgress?.(listing.found);
+  }
+}
+
+function pagesOf(listing: Listing, prefix: string): AsyncGenerator<Page> {
+  const place = { bucket: listing.name.bucket, prefix };
+  return listCurrent(listing.connection, place, listing.way, listing.options);
+}
+
+function* relative(rows: readonly Row[], prefix: string): Generator<Found> {
+  for (const row of rows) {
+    if (row.key.endsWith("/") && row.sizeBytes === 0) continue;
+    yield { row, key: row.key.slice(prefix.length), single: false };
+  }
+}
+
+function toListed(listing: Listing, { row, key, single }: Found): Listed {
+  const { options, subject } = listing;
+  listing.found += 1;
+  if (listing.found > options.maxObjects) {
+    throw new Fault(
+      "usage",
+      `More than ${options.maxObjects} objects in ${subject}: nothing is logged; raise it with --max-objects`,
+      { subject },
+    );
+  }
+  const uri = formatS3Uri(listing.name.bucket, row.key);
+  const common = { key, single, sizeBytes: row.sizeBytes, uri, mtimeMs: row.mtimeMs };
+  if (!options.checksum) return { ...common, entryDigest: uri, pin: NO_PIN, claims: [] };
+  if (row.versionId === "null" || row.versionId === undefined) {
+    listing.unversioned += 1;
+    if (options.pinVersion) {
+      throw new Fault(
+        "usage",
+        `--pin version: ${uri} has no version id; re-upload it, or pin by ETag`,
+        {
+          subject: uri,
+        },
+      );
+    }
+  }
+  return {
+    ...common,
+    entryDigest: row.etag === "" ? uri : row.etag,
+    pin: {
+      ...(row.versionId === undefined ? {} : { versionId: row.versionId }),
+      ...(row.etag === "" ? {} : { etag: row.etag }),
+    },
+    claims: row.keyed ? [] : listedClaims(row.etag, row.checksumAlgorithms, row.checksumType),
+  };
+}
+
+function finish({ found, unversioned, subject, options, way }: Listing): void {
+  options.onProgress?.(found);
+  if (found === 0) {
+    throw new Fault("not-found", `No object at ${subject} and none below it: nothing to log`, {
+      subject,
+    });
+  }
+  if (options.checksum && way.mode !== "objects" && unversioned > 0) {
+    options.onNotice(
+      `${subject}: ${unversioned} of ${found} objects have no version id; they are pinned by ETag: ` +
+        "one that is overwritten can then no longer be read",
+    );
+  }
+}
+
+function baseName(key: string): string {
+  return key.slice(key.lastIndexOf("/") + 1);
+}

@@ -1,0 +1,199 @@
+// S3's two listings as pages of rows: every version, or what is current. One request per page; the
+// SDK sends and parses, this decodes. It chooses nothing.
+
+import type {
+  ListObjectVersionsCommandOutput,
+  ListObjectsV2CommandOutput,
+} from "@aws-sdk/client-s3";
+import { ListObjectsV2Command, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
+import { Fault } from "../../model/fault.js";
+import { comparePaths } from "../../model/path.js";
+import { retry } from "../retry.js";
+import { unquote } from "./answer.js";
+import type { S3Connection } from "./connection.js";
+
+/** One version of an object. */
+export interface Row {
+  readonly key: string;
+  readonly sizeBytes: number;
+  /** Without quotes; "" when the store has none. */
+  readonly etag: string;
+  /** Undefined in a listing without versions. */
+  readonly versionId: string | undefined;
+  readonly isLatest: boolean;
+  readonly mtimeMs: number | null;
+  readonly checksumAlgorithms: readonly string[];
+  readonly checksumType: string | undefined;
+  /** True when the ETag is known to be no hash (KMS, customer key). */
+  readonly keyed: boolean;
+}
+
+export interface Page {
+  readonly rows: readonly Row[];
+  /** Rows of any sort, delete markers included. */
+  readonly rowCount: number;
+  /** The last key on the page, in byte order; undefined on an empty page. */
+  readonly lastKey: string | undefined;
+  readonly more: boolean;
+}
+
+export interface Place {
+  readonly bucket: string;
+  readonly prefix: string;
+  /** Begins after this key. */
+  readonly startAfter?: string | undefined;
+}
+
+/** Every version and delete marker, keys in byte order, the newest version of a key first. */
+export async function* versionPages(
+  connection: S3Connection,
+  { bucket, prefix, startAfter }: Place,
+  signal: AbortSignal,
+): AsyncGenerator<Page> {
+  let keyMarker = startAfter;
+  let versionMarker: string | undefined;
+  for (;;) {
+    const answer = await retry(
+      () =>
+        connection.command(bucket, signal, (client) =>
+          client.send(
+            new ListObjectVersionsCommand({
+              Bucket: bucket,
+              Prefix: prefix,
+              EncodingType: "url",
+              ...(keyMarker === undefined ? {} : { KeyMarker: keyMarker }),
+              ...(versionMarker === undefined ? {} : { VersionIdMarker: versionMarker }),
+            }),
+            { abortSignal: signal },
+          ),
+        ),
+      { timeoutMs: connection.retryTimeoutMs, signal },
+    );
+    const page = readVersions(answer);
+    yield page;
+    if (!page.more) return;
+    const next =
+      answer.NextKeyMarker === undefined ? page.lastKey : decode(answer, answer.NextKeyMarker);
+    if (
+      next === undefined ||
+      (next === keyMarker && answer.NextVersionIdMarker === versionMarker)
+    ) {
+      throw stuck(bucket, prefix);
+    }
+    keyMarker = next;
+    versionMarker = answer.NextVersionIdMarker;
+  }
+}
+
+/** The current object of every key, in byte order. */
+export async function* currentPages(
+  connection: S3Connection,
+  { bucket, prefix, startAfter }: Place,
+  signal: AbortSignal,
+): AsyncGenerator<Page> {
+  let token: string | undefined;
+  for (;;) {
+    const answer = await retry(
+      () =>
+        connection.command(bucket, signal, (client) =>
+          client.send(
+            new ListObjectsV2Command({
+              Bucket: bucket,
+              Prefix: prefix,
+              EncodingType: "url",
+              ...(token === undefined ? {} : { ContinuationToken: token }),
+              ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
+            }),
+            { abortSignal: signal },
+          ),
+        ),
+      { timeoutMs: connection.retryTimeoutMs, signal },
+    );
+    const page = readCurrent(answer);
+    yield page;
+    if (!page.more) return;
+    const next = answer.NextContinuationToken;
+    if (next === undefined || next === token) throw stuck(bucket, prefix);
+    token = next;
+  }
+}
+
+function readVersions(answer: ListObjectVersionsCommandOutput): Page {
+  const rows = (answer.Versions ?? []).map((version) =>
+    rowOf(answer, version, version.VersionId, version.IsLatest === true),
+  );
+  const markers = answer.DeleteMarkers ?? [];
+  const lastMarker = decode(answer, markers.at(-1)?.Key);
+  const lastRow = rows.at(-1)?.key;
+  return {
+    rows,
+    rowCount: rows.length + markers.length,
+    lastKey: laterOf(lastMarker, lastRow),
+    more: answer.IsTruncated === true,
+  };
+}
+
+function readCurrent(answer: ListObjectsV2CommandOutput): Page {
+  const rows = (answer.Contents ?? []).map((object) => rowOf(answer, object, undefined, true));
+  return {
+    rows,
+    rowCount: rows.length,
+    lastKey: rows.at(-1)?.key,
+    more: answer.IsTruncated === true,
+  };
+}
+
+function rowOf(
+  answer: { readonly EncodingType?: string | undefined },
+  object: {
+    readonly Key?: string | undefined;
+    readonly Size?: number | undefined;
+    readonly ETag?: string | undefined;
+    readonly LastModified?: Date | undefined;
+    readonly ChecksumAlgorithm?: readonly string[] | undefined;
+    readonly ChecksumType?: string | undefined;
+  },
+  versionId: string | undefined,
+  isLatest: boolean,
+): Row {
+  return {
+    key: decode(answer, object.Key) ?? "",
+    sizeBytes: object.Size ?? 0,
+    etag: unquote(object.ETag ?? ""),
+    versionId,
+    isLatest,
+    mtimeMs: object.LastModified?.getTime() ?? null,
+    checksumAlgorithms: object.ChecksumAlgorithm ?? [],
+    checksumType: object.ChecksumType,
+    keyed: false,
+  };
+}
+
+/** Undoes `EncodingType=url`, where the server did it; a space may come as "+". */
+function decode(
+  answer: { readonly EncodingType?: string | undefined },
+  text: string | undefined,
+): string | undefined {
+  if (text === undefined || answer.EncodingType !== "url") return text;
+  try {
+    return decodeURIComponent(text.replaceAll("+", "%20"));
+  } catch (cause) {
+    throw new Fault("usage", `The listing holds a key that is not valid UTF-8: ${text}`, { cause });
+  }
+}
+
+function laterOf(a: string | undefined, b: string | undefined): string | undefined {
+  if (a === undefined || b === undefined) return a ?? b;
+  return comparePaths(a, b) > 0 ? a : b;
+}
+
+function stuck(bucket: string, prefix: string): Fault {
+  const subject = `s3://${bucket}/${prefix}`;
+  return new Fault(
+    "unavailable",
+    `The listing of ${subject} does not go on: the store repeats a page`,
+    {
+      subject,
+    },
+  );
+}

@@ -1,0 +1,229 @@
+// One HTTP request over a keep-alive pool, with a deadline that counts progress. Follows no
+// redirect, retries nothing, decodes nothing; a status is not its business.
+
+import { setMaxListeners } from "node:events";
+import type {
+  Agent as HttpAgent,
+  ClientRequest,
+  IncomingHttpHeaders,
+  IncomingMessage,
+} from "node:http";
+import { request as httpRequest } from "node:http";
+import type { Agent as HttpsAgent } from "node:https";
+import { request as httpsRequest } from "node:https";
+import { Fault } from "../model/fault.js";
+import { networkFault } from "./network-fault.js";
+
+/** Received but not yet taken bytes at which a transfer is held back, and let go on again. */
+const HIGH_WATER_BYTES = 1_048_576;
+const LOW_WATER_BYTES = 262_144;
+
+export interface Pool {
+  readonly http: HttpAgent;
+  readonly https: HttpsAgent;
+}
+
+export interface TransferRequest {
+  readonly method: "GET" | "HEAD";
+  readonly protocol: string;
+  readonly hostname: string;
+  readonly port: number | undefined;
+  /** Percent-encoded, with the query. */
+  readonly path: string;
+  readonly headers: Readonly<Record<string, string>>;
+  /** Named in faults. */
+  readonly subject: string;
+}
+
+export interface TransferLimits {
+  readonly connectTimeoutMs: number;
+  readonly stallTimeoutMs: number;
+}
+
+export interface Transfer {
+  readonly status: number;
+  readonly headers: IncomingHttpHeaders;
+  /**
+   * The next bytes, or null at the end.
+   * @throws Fault `unavailable` when the transfer breaks or stalls; the signal's reason.
+   */
+  read(): Promise<Buffer | null>;
+  /** Ends the transfer and gives back its connection, which is closed unless everything was read. */
+  close(): void;
+}
+
+/**
+ * Sends a request and waits for the head of its answer.
+ * @throws Fault `unavailable` or `denied` (TLS); the signal's reason when it fires.
+ */
+export async function send(
+  request: TransferRequest,
+  pool: Pool,
+  limits: TransferLimits,
+  signal: AbortSignal,
+): Promise<Transfer> {
+  signal.throwIfAborted();
+  const endpoint = endpointOf(request);
+  const options = {
+    method: request.method,
+    hostname: request.hostname.replace(/^\[|\]$/g, ""),
+    path: request.path,
+    headers: request.headers,
+    ...(request.port === undefined ? {} : { port: request.port }),
+  };
+  return new Promise((resolve, reject) => {
+    const client =
+      request.protocol === "https:"
+        ? httpsRequest({ ...options, agent: pool.https })
+        : httpRequest({ ...options, agent: pool.http });
+    const onAbort = (): void => void client.destroy(signal.reason as Error);
+    const deadline = new Deadline((message) => {
+      client.destroy(unavailable(request, `${message} (${endpoint})`));
+    });
+    // One signal may end any number of transfers.
+    setMaxListeners(0, signal);
+    signal.addEventListener("abort", onAbort);
+    watchConnecting(client, request.protocol, deadline, limits);
+    client.once("response", (message) => {
+      deadline.clear();
+      resolve(receive(message, client, { request, endpoint, limits, signal, onAbort }));
+    });
+    // Stays for the life of the request: an error without a listener would end the process.
+    client.on("error", (error) => {
+      deadline.clear();
+      signal.removeEventListener("abort", onAbort);
+      reject(
+        signal.aborted ? reasonOf(signal) : asError(networkFault(error, request.subject, endpoint)),
+      );
+    });
+    client.end();
+  });
+}
+
+/** One timer that says what it waited for. */
+class Deadline {
+  #timer: NodeJS.Timeout | undefined;
+  readonly #onExpired: (message: string) => void;
+
+  constructor(onExpired: (message: string) => void) {
+    this.#onExpired = onExpired;
+  }
+
+  set(timeoutMs: number, message: string): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#onExpired(message), timeoutMs);
+  }
+
+  clear(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+}
+
+function watchConnecting(
+  client: ClientRequest,
+  protocol: string,
+  deadline: Deadline,
+  limits: TransferLimits,
+): void {
+  const waitForAnswer = (): void =>
+    deadline.set(limits.stallTimeoutMs, `no answer within ${limits.stallTimeoutMs} ms`);
+  client.once("socket", (socket) => {
+    if (!socket.connecting) {
+      waitForAnswer();
+      return;
+    }
+    deadline.set(limits.connectTimeoutMs, `no connection within ${limits.connectTimeoutMs} ms`);
+    socket.once(protocol === "https:" ? "secureConnect" : "connect", waitForAnswer);
+  });
+}
+
+interface Receiving {
+  readonly request: TransferRequest;
+  readonly endpoint: string;
+  readonly limits: TransferLimits;
+  readonly signal: AbortSignal;
+  readonly onAbort: () => void;
+}
+
+function receive(message: IncomingMessage, client: ClientRequest, context: Receiving): Transfer {
+  const { request, endpoint, limits, signal } = context;
+  const queue: Buffer[] = [];
+  let queuedBytes = 0;
+  let state: "open" | "complete" | "failed" = "open";
+  let failure: () => unknown = () => undefined;
+  let wake: (() => void) | undefined;
+  const deadline = new Deadline((text) =>
+    message.destroy(unavailable(request, `${text} (${endpoint})`)),
+  );
+
+  // Errors are made when they are thrown: most transfers pass here without one.
+  const settle = (to: "complete" | "failed", error: () => unknown): void => {
+    if (state !== "open") return;
+    state = to;
+    failure = error;
+    signal.removeEventListener("abort", context.onAbort);
+    wake?.();
+  };
+  message.on("data", (chunk: Buffer) => {
+    if (state !== "open") return;
+    queue.push(chunk);
+    queuedBytes += chunk.length;
+    if (queuedBytes > HIGH_WATER_BYTES) message.pause();
+    wake?.();
+  });
+  const broken = (): Fault => unavailable(request, `the transfer ended early (${endpoint})`);
+  message.once("end", () => settle(message.complete ? "complete" : "failed", broken));
+  message.on("error", (error) =>
+    settle("failed", () => networkFault(error, request.subject, endpoint)),
+  );
+  message.once("close", () => settle("failed", broken));
+
+  return {
+    status: message.statusCode ?? 0,
+    headers: message.headers,
+    async read() {
+      while (queue.length === 0 && state === "open") {
+        deadline.set(limits.stallTimeoutMs, `no byte for ${limits.stallTimeoutMs} ms`);
+        await new Promise<void>((resolve) => (wake = resolve));
+        wake = undefined;
+        deadline.clear();
+      }
+      if (signal.aborted) throw reasonOf(signal);
+      const chunk = queue.shift();
+      if (chunk !== undefined) {
+        queuedBytes -= chunk.length;
+        if (queuedBytes < LOW_WATER_BYTES && message.isPaused()) message.resume();
+        return chunk;
+      }
+      if (state === "failed") throw asError(failure());
+      return null;
+    },
+    close() {
+      deadline.clear();
+      settle("failed", () => new Error("the transfer was closed"));
+      queue.length = 0;
+      if (!message.complete) client.destroy();
+      else message.resume();
+    },
+  };
+}
+
+function unavailable(request: TransferRequest, why: string): Fault {
+  return new Fault("unavailable", `Cannot get ${request.subject}: ${why}`, {
+    subject: request.subject,
+  });
+}
+
+function endpointOf(request: TransferRequest): string {
+  const port = request.port === undefined ? "" : `:${request.port}`;
+  return `${request.protocol}//${request.hostname}${port}`;
+}
+
+function reasonOf(signal: AbortSignal): Error {
+  return asError(signal.reason);
+}
+
+function asError(value: unknown): Error {
+  return value instanceof Error ? value : new Error(String(value));
+}

@@ -1,0 +1,36 @@
+import { expect, test } from "vitest";
+import { entryPath, placementBase } from "../../src/daemon/entry-path.js";
+
+const TOP = { base: "", single: false };
+
+test.each([
+  ["a/b", "a/b"],
+  ["a//b", "a/b"],
+  ["/a", "a"],
+  ["./a/./b", "a/b"],
+  ["a/b/", "a/b"],
+  ["..notevil/a...", "..notevil/a..."],
+  [".hidden", ".hidden"],
+  ["a.", "a."],
+  [" ", " "],
+])("the key %j becomes the path %j", (key, path) => {
+  expect(entryPath(key, TOP)).toBe(path);
+});
+
+test.each(["..", "a/../b", "../a", "a\0b", "C:\\x", "/", ".", `${"x".repeat(256)}/a`])(
+  "the key %j is no path",
+  (key) => {
+    expect(() => entryPath(key, TOP)).toThrow(/Invalid artifact path/);
+  },
+);
+
+test("a base stands before what is below a prefix and names a single object", () => {
+  expect(entryPath("a/b", { base: "train", single: false })).toBe("train/a/b");
+  expect(entryPath("a.bin", { base: "model/weights.bin", single: true })).toBe("model/weights.bin");
+  expect(entryPath("a.bin", { base: "", single: true })).toBe("a.bin");
+});
+
+test("a base is normalised, and checked like any path", () => {
+  expect(placementBase("train//x/")).toBe("train/x");
+  for (const bad of ["", "..", "a/../b"]) expect(() => placementBase(bad)).toThrow(/Invalid/);
+});

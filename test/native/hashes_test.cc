@@ -1,0 +1,94 @@
+// Checksums and SHA-256 over buffers of exact size, so that the sanitizers see a read beyond them.
+// Prints each check that fails; the exit code counts them.
+
+#include <cstdint>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+#include "../../native/cpu.h"
+#include "../../native/crc.h"
+#include "../../native/sha256_pair.h"
+
+using namespace refmount;
+
+static int failures = 0;
+
+#define CHECK(condition)                                     \
+  do {                                                       \
+    if (!(condition)) {                                      \
+      failures++;                                            \
+      printf("%s:%d: %s\n", __FILE__, __LINE__, #condition); \
+    }                                                        \
+  } while (false)
+
+static std::unique_ptr<uint8_t[]> Bytes(size_t size) {
+  std::unique_ptr<uint8_t[]> bytes(new uint8_t[size]);
+  uint32_t state = 1;
+  for (size_t i = 0; i < size; i++) {
+    state = state * 1664525 + 1013904223;
+    bytes[i] = static_cast<uint8_t>(state >> 24);
+  }
+  return bytes;
+}
+
+static void ChecksumsAreTheSameInOnePieceAndInTwo(size_t size) {
+  const auto bytes = Bytes(size);
+  for (const size_t cut : {size_t{0}, size / 3, size}) {
+    const uint8_t* rest = bytes.get() + cut;
+    CHECK(Crc32c(Crc32c(0, bytes.get(), cut), rest, size - cut) == Crc32c(0, bytes.get(), size));
+    CHECK(Crc32(Crc32(0, bytes.get(), cut), rest, size - cut) == Crc32(0, bytes.get(), size));
+    CHECK(Crc64Nvme(Crc64Nvme(0, bytes.get(), cut), rest, size - cut) ==
+          Crc64Nvme(0, bytes.get(), size));
+  }
+}
+
+static void KnownValues() {
+  CHECK(Crc32c(0, "123456789", 9) == 0xe3069283);
+  CHECK(Crc32(0, "123456789", 9) == 0xcbf43926);
+  CHECK(Crc64Nvme(0, "123456789", 9) == 0xae8b14860a799888);
+  if (!HasSha256()) return;
+  Sha256Pair pair;
+  pair.Update("abc", 3);
+  uint8_t whole[kSha256Bytes];
+  pair.Finish(whole);
+  CHECK(memcmp(whole, "\xba\x78\x16\xbf\x8f\x01\xcf\xea", 8) == 0);
+}
+
+/// Chunks of 128 bytes: each must have the digest that its bytes have alone.
+static void ChunkDigestsAreThoseOfTheChunks(size_t size) {
+  if (!HasSha256()) return;
+  constexpr size_t kChunk = 128;
+  const auto bytes = Bytes(size);
+  Sha256Pair pieces;
+  for (size_t at = 0; at < size; at += kChunk) {
+    const size_t chunk = size - at < kChunk ? size - at : kChunk;
+    const size_t half = chunk / 2;
+    pieces.Update(bytes.get() + at, half);
+    pieces.Update(bytes.get() + at + half, chunk - half);
+    uint8_t ended[kSha256Bytes];
+    pieces.EndChunk(ended);
+    Sha256Pair alone;
+    alone.Update(bytes.get() + at, chunk);
+    uint8_t expected[kSha256Bytes];
+    alone.Finish(expected);
+    CHECK(memcmp(ended, expected, kSha256Bytes) == 0);
+  }
+  uint8_t whole[kSha256Bytes];
+  pieces.Finish(whole);
+  Sha256Pair once;
+  once.Update(bytes.get(), size);
+  uint8_t expected[kSha256Bytes];
+  once.Finish(expected);
+  CHECK(memcmp(whole, expected, kSha256Bytes) == 0);
+}
+
+int main() {
+  KnownValues();
+  for (size_t size = 0; size < 400; size++) {
+    ChecksumsAreTheSameInOnePieceAndInTwo(size);
+    ChunkDigestsAreThoseOfTheChunks(size);
+  }
+  for (size_t size = 4060; size < 4110; size++) ChecksumsAreTheSameInOnePieceAndInTwo(size);
+  return failures;
+}

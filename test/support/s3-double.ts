@@ -1,0 +1,426 @@
+// A faithful double of S3 on loopback: signatures, versions, ranges, conditions, checksums, paging,
+// and whatever can go wrong on the way. In memory; objects are put through its methods, not by PUT.
+
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { setTimeout as delay } from "node:timers/promises";
+import type { Accident } from "./s3-double/body.js";
+import { sendBody } from "./s3-double/body.js";
+import type { Version, Versioning } from "./s3-double/bucket.js";
+import { Bucket } from "./s3-double/bucket.js";
+import { errorXml, listObjects, listVersions, versioningXml } from "./s3-double/listing.js";
+import type { Keys } from "./s3-double/signature.js";
+import { verify } from "./s3-double/signature.js";
+
+export type { Accident } from "./s3-double/body.js";
+export { generated } from "./s3-double/bucket.js";
+export type { Bucket, Content, PutOptions } from "./s3-double/bucket.js";
+
+export type Operation =
+  | "ListObjectVersions"
+  | "ListObjectsV2"
+  | "GetBucketVersioning"
+  | "GetObject"
+  | "HeadObject"
+  | "Unknown";
+
+/** One request as it arrived. */
+export interface Seen {
+  readonly operation: Operation;
+  readonly bucket: string;
+  readonly key: string;
+  readonly versionId: string | undefined;
+  readonly range: string | undefined;
+  readonly headers: IncomingMessage["headers"];
+  readonly host: string;
+  /** Tells connections apart. */
+  readonly remotePort: number;
+  /** The access key that it was signed with. */
+  readonly accessKeyId: string | undefined;
+  /** 0 until answered. */
+  status: number;
+}
+
+export type Match = Partial<Pick<Seen, "operation" | "bucket" | "key" | "versionId">>;
+
+/** A request held back until it is released. */
+export interface Held {
+  /** Settles when a matching request has arrived. */
+  readonly arrived: Promise<void>;
+  release(): void;
+}
+
+export interface S3DoubleOptions {
+  readonly keys?: Keys;
+  readonly region?: string;
+  readonly port?: number;
+}
+
+export async function startS3Double(options: S3DoubleOptions = {}): Promise<S3Double> {
+  const double = new S3Double(options);
+  await double.listen(options.port ?? 0);
+  return double;
+}
+
+interface Rule {
+  readonly match: Match;
+  readonly accident: Accident;
+  times: number;
+}
+
+export class S3Double implements AsyncDisposable {
+  keys: Keys;
+  readonly region: string;
+  /** Requests in the order of their arrival. */
+  readonly requests: Seen[] = [];
+  /** Before each answer. */
+  latencyMs = 0;
+  /** Of each answer; 0: as fast as it goes. */
+  bytesPerSecond = 0;
+  /** Tokens that are answered with ExpiredToken. */
+  readonly expiredTokens = new Set<string>();
+  /** How a request for a bucket of another region is answered. */
+  wrongRegionAnswer: "redirect" | "malformed" = "malformed";
+  readonly #buckets = new Map<string, Bucket>();
+  readonly #rules: Rule[] = [];
+  readonly #held: { match: Match; arrive: () => void; released: Promise<void> }[] = [];
+  readonly #server: Server;
+
+  constructor(options: S3DoubleOptions) {
+    this.keys = options.keys ?? { accessKeyId: "AKDOUBLE", secretAccessKey: "double-secret" };
+    this.region = options.region ?? "us-east-1";
+    this.#server = createServer((request, response) => void this.#serve(request, response));
+    this.#server.keepAliveTimeout = 60_000;
+  }
+
+  async listen(port: number): Promise<void> {
+    await new Promise<void>((resolve, reject) => {
+      this.#server.once("error", reject);
+      this.#server.listen(port, "127.0.0.1", resolve);
+    });
+  }
+
+  get endpoint(): string {
+    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** What a shell would have to set to reach this double. */
+  get environment(): Record<string, string> {
+    return {
+      AWS_S3_ENDPOINT_URL: this.endpoint,
+      AWS_REGION: this.region,
+      AWS_ACCESS_KEY_ID: this.keys.accessKeyId,
+      AWS_SECRET_ACCESS_KEY: this.keys.secretAccessKey,
+      ...(this.keys.sessionToken === undefined
+        ? {}
+        : { AWS_SESSION_TOKEN: this.keys.sessionToken }),
+    };
+  }
+
+  bucket(name: string, versioning: Versioning = "enabled", region = this.region): Bucket {
+    const bucket = this.#buckets.get(name) ?? new Bucket(name, region, versioning);
+    this.#buckets.set(name, bucket);
+    return bucket;
+  }
+
+  /** The next `times` matching requests meet `accident`. */
+  upset(match: Match, accident: Accident, times = 1): void {
+    this.#rules.push({ match, accident, times });
+  }
+
+  /** Holds matching requests back, before anything of the answer is sent, until released. */
+  hold(match: Match): Held {
+    let arrive = (): void => undefined;
+    let release = (): void => undefined;
+    const arrived = new Promise<void>((resolve) => (arrive = resolve));
+    const released = new Promise<void>((resolve) => (release = resolve));
+    const entry = { match, arrive, released };
+    this.#held.push(entry);
+    return {
+      arrived,
+      release: () => {
+        this.#held.splice(this.#held.indexOf(entry), 1);
+        release();
+      },
+    };
+  }
+
+  /** Number of requests of each operation. */
+  counts(): Partial<Record<Operation, number>> {
+    const counts: Partial<Record<Operation, number>> = {};
+    for (const { operation } of this.requests) counts[operation] = (counts[operation] ?? 0) + 1;
+    return counts;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#server.closeAllConnections();
+    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    response.on("error", () => undefined);
+    const { seen, query } = this.#read(request);
+    this.requests.push(seen);
+    const rule = this.#rules.find(({ match, times }) => times > 0 && matches(match, seen));
+    if (rule !== undefined) rule.times -= 1;
+    for (const held of this.#held.filter(({ match }) => matches(match, seen))) {
+      held.arrive();
+      await held.released;
+    }
+    if (this.latencyMs > 0) await delay(this.latencyMs);
+    const accident = rule?.accident ?? {};
+    if (accident.silent === true) return;
+    response.once("close", () => (seen.status = response.statusCode));
+    await this.#answer(request, response, { seen, query, accident });
+  }
+
+  #read(request: IncomingMessage): { seen: Seen; query: URLSearchParams } {
+    const [path = "/", search = ""] = (request.url ?? "/").split(/\?(.*)/s, 2);
+    const host = request.headers.host ?? "";
+    const virtual = /^(.+)\.(localhost|s3\.test)(:\d+)?$/.exec(host)?.[1];
+    const [bucket = "", ...rest] = path.slice(1).split("/");
+    const rawKey = virtual === undefined ? rest.join("/") : path.slice(1);
+    const query = new URLSearchParams(search);
+    const seen: Seen = {
+      operation: operationOf(request, rawKey, query),
+      bucket: virtual ?? bucket,
+      key: decodeURIComponent(rawKey),
+      versionId: query.get("versionId") ?? undefined,
+      range: request.headers.range,
+      headers: request.headers,
+      host,
+      remotePort: request.socket.remotePort ?? 0,
+      accessKeyId: /Credential=([^/]+)/.exec(request.headers.authorization ?? "")?.[1],
+      status: 0,
+    };
+    return { seen, query };
+  }
+
+  async #answer(
+    request: IncomingMessage,
+    response: ServerResponse,
+    context: Context,
+  ): Promise<void> {
+    const { seen, query, accident } = context;
+    const token = request.headers["x-amz-security-token"];
+    if (typeof token === "string" && this.expiredTokens.has(token)) {
+      refuse(response, request, 400, "ExpiredToken");
+      return;
+    }
+    const verdict = verify(request, this.keys);
+    if (!verdict.ok) {
+      refuse(response, request, verdict.status, verdict.code);
+      return;
+    }
+    if (accident.status !== undefined) {
+      refuse(response, request, accident.status, accident.code ?? "", accident.headers);
+      return;
+    }
+    const bucket = this.#buckets.get(seen.bucket);
+    if (bucket === undefined) {
+      refuse(response, request, 404, "NoSuchBucket");
+      return;
+    }
+    if (verdict.region !== bucket.region) {
+      const redirect = this.wrongRegionAnswer === "redirect";
+      const region = { "x-amz-bucket-region": bucket.region };
+      refuse(
+        response,
+        request,
+        redirect ? 301 : 400,
+        redirect ? "PermanentRedirect" : "AuthorizationHeaderMalformed",
+        redirect ? { ...region, location: "http://127.0.0.1:9/elsewhere" } : region,
+        { Region: bucket.region },
+      );
+      return;
+    }
+    switch (seen.operation) {
+      case "ListObjectVersions": {
+        sendXml(response, listVersions(bucket, query), accident);
+        return;
+      }
+      case "ListObjectsV2": {
+        sendXml(response, listObjects(bucket, query), accident);
+        return;
+      }
+      case "GetBucketVersioning": {
+        sendXml(response, versioningXml(bucket), accident);
+        return;
+      }
+      case "GetObject":
+      case "HeadObject":
+        return this.#answerObject(request, response, bucket, context);
+      case "Unknown": {
+        refuse(response, request, 501, "NotImplemented");
+        return;
+      }
+    }
+  }
+
+  async #answerObject(
+    request: IncomingMessage,
+    response: ServerResponse,
+    bucket: Bucket,
+    { seen, accident }: Context,
+  ): Promise<void> {
+    const version = bucket.find(seen.key, accident.answerWithVersion ?? seen.versionId);
+    const refusal = refusalOf(bucket, seen, version, request);
+    if (version === undefined || refusal !== null) {
+      const { status = 404, code = "NoSuchKey", headers = {} } = refusal ?? {};
+      refuse(response, request, status, code, headers);
+      return;
+    }
+    const { sizeBytes } = version.content;
+    const asked = accident.ignoreRange === true ? null : parseRange(seen.range, sizeBytes);
+    if (asked === "unsatisfiable") {
+      refuse(response, request, 416, "InvalidRange");
+      return;
+    }
+    const range = asked ?? { start: 0, end: sizeBytes };
+    response.statusCode = asked === null ? 200 : 206;
+    const headers: Record<string, string> = {
+      ...objectHeaders(bucket, version, request, asked === null),
+      "content-length": String(range.end - range.start),
+      ...(asked === null
+        ? {}
+        : { "content-range": `bytes ${range.start}-${range.end - 1}/${sizeBytes}` }),
+      ...accident.headers,
+    };
+    if (accident.longByBytes !== undefined) headers["content-length"] = "";
+    for (const [name, value] of Object.entries(headers))
+      if (value !== "") response.setHeader(name, value);
+    if (seen.operation === "HeadObject") {
+      response.end();
+      return;
+    }
+    const source =
+      accident.bytesOfVersion === undefined
+        ? version
+        : (bucket.find(seen.key, accident.bytesOfVersion) ?? version);
+    await sendBody(response, source.content, range, accident, this);
+  }
+}
+
+interface Context {
+  readonly seen: Seen;
+  readonly query: URLSearchParams;
+  readonly accident: Accident;
+}
+
+interface ObjectRefusal {
+  readonly status: number;
+  readonly code: string;
+  readonly headers?: Record<string, string>;
+}
+
+/** Why the object may not be read, in the order in which S3 looks. */
+function refusalOf(
+  bucket: Bucket,
+  seen: Seen,
+  version: Version | undefined,
+  request: IncomingMessage,
+): ObjectRefusal | null {
+  if (version === undefined) {
+    const known = bucket.versionsOf(seen.key).length > 0;
+    return {
+      status: 404,
+      code: seen.versionId !== undefined && known ? "NoSuchVersion" : "NoSuchKey",
+    };
+  }
+  if (version.deleteMarker) {
+    const headers = { "x-amz-delete-marker": "true", "x-amz-version-id": version.versionId };
+    return seen.versionId === undefined
+      ? { status: 404, code: "NoSuchKey", headers }
+      : { status: 405, code: "MethodNotAllowed", headers };
+  }
+  const ifMatch = request.headers["if-match"];
+  if (ifMatch !== undefined && ifMatch.replaceAll('"', "") !== version.etag) {
+    return { status: 412, code: "PreconditionFailed" };
+  }
+  if (version.options.storageClass === "GLACIER" && seen.operation === "GetObject") {
+    return { status: 403, code: "InvalidObjectState" };
+  }
+  return null;
+}
+
+function objectHeaders(
+  bucket: Bucket,
+  version: Version,
+  request: IncomingMessage,
+  whole: boolean,
+): Record<string, string> {
+  const { encryption, contentType } = version.options;
+  const sum = version.checksum;
+  return {
+    "accept-ranges": "bytes",
+    "content-type": contentType ?? "binary/octet-stream",
+    "last-modified": version.modified.toUTCString(),
+    etag: `"${version.etag}"`,
+    ...(bucket.versioning === "never" ? {} : { "x-amz-version-id": version.versionId }),
+    ...(encryption === "customer"
+      ? { "x-amz-server-side-encryption-customer-algorithm": "AES256" }
+      : encryption === undefined
+        ? {}
+        : { "x-amz-server-side-encryption": encryption }),
+    // Only an answer with the whole object tells the whole object's checksum.
+    ...(sum === undefined || !whole || request.headers["x-amz-checksum-mode"] !== "ENABLED"
+      ? {}
+      : {
+          [`x-amz-checksum-${sum.algorithm.toLowerCase()}`]: sum.value,
+          "x-amz-checksum-type": version.checksumType,
+        }),
+  };
+}
+
+function operationOf(request: IncomingMessage, key: string, query: URLSearchParams): Operation {
+  if (request.method === "HEAD" && key !== "") return "HeadObject";
+  if (request.method !== "GET") return "Unknown";
+  if (key !== "") return "GetObject";
+  if (query.has("versions")) return "ListObjectVersions";
+  if (query.has("versioning")) return "GetBucketVersioning";
+  return query.get("list-type") === "2" ? "ListObjectsV2" : "Unknown";
+}
+
+function parseRange(
+  text: string | undefined,
+  sizeBytes: number,
+): { start: number; end: number } | null | "unsatisfiable" {
+  const match = /^bytes=(\d+)-(\d*)$/.exec(text ?? "");
+  if (match === null) return null;
+  const start = Number(match[1]);
+  const end = match[2] === "" ? sizeBytes : Math.min(sizeBytes, Number(match[2]) + 1);
+  return start >= sizeBytes || end <= start ? "unsatisfiable" : { start, end };
+}
+
+function matches(match: Match, seen: Seen): boolean {
+  return (Object.keys(match) as (keyof Match)[]).every((name) => match[name] === seen[name]);
+}
+
+function sendXml(response: ServerResponse, xml: string, accident: Accident): void {
+  response.setHeader("content-type", "application/xml");
+  const bytes = Buffer.from(xml);
+  const cut = accident.resetAfterBytes;
+  if (cut === undefined) {
+    response.end(bytes);
+    return;
+  }
+  response.setHeader("content-length", bytes.length);
+  response.write(bytes.subarray(0, cut), () => response.socket?.resetAndDestroy());
+}
+
+function refuse(
+  response: ServerResponse,
+  request: IncomingMessage,
+  status: number,
+  code: string,
+  headers: Readonly<Record<string, string>> = {},
+  extra: Record<string, string> = {},
+): void {
+  response.statusCode = status;
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  response.setHeader("content-type", "application/xml");
+  response.end(
+    request.method === "HEAD" ? undefined : errorXml(code, `the double says ${code}`, extra),
+  );
+}

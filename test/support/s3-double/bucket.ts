@@ -1,0 +1,236 @@
+// Buckets, objects and their versions as S3 keeps them, in memory. Knows no HTTP.
+
+import { createHash, randomBytes } from "node:crypto";
+import { comparePaths } from "../../../src/model/path.js";
+import type { ChecksumAlgorithm } from "./checksum.js";
+import { checksum } from "./checksum.js";
+
+/** Bytes of an object: in memory, or made when read, for objects bigger than memory. */
+export interface Content {
+  readonly sizeBytes: number;
+  /** At most 1 MiB of the bytes from `start`; not past `end`. */
+  read(start: number, end: number): Uint8Array;
+}
+
+export interface PutOptions {
+  readonly contentType?: string;
+  /** Written in parts of this size: a multipart ETag, and checksums composed of the parts' own. */
+  readonly partBytes?: number;
+  /** Overrides the ETag that S3 would compute; without quotes. */
+  readonly etag?: string;
+  readonly checksum?: ChecksumAlgorithm;
+  /** FULL_OBJECT unless given, or unless the object has parts and a SHA. */
+  readonly checksumType?: "FULL_OBJECT" | "COMPOSITE";
+  readonly encryption?: "AES256" | "aws:kms" | "customer";
+  readonly storageClass?: "STANDARD" | "GLACIER";
+  readonly modified?: Date;
+}
+
+export interface Version {
+  readonly key: string;
+  readonly versionId: string;
+  readonly deleteMarker: boolean;
+  readonly content: Content;
+  readonly etag: string;
+  readonly modified: Date;
+  readonly options: PutOptions;
+  readonly checksum: { readonly algorithm: ChecksumAlgorithm; readonly value: string } | undefined;
+  readonly checksumType: "FULL_OBJECT" | "COMPOSITE";
+}
+
+export type Versioning = "never" | "enabled" | "suspended";
+
+export class Bucket {
+  readonly name: string;
+  readonly region: string;
+  versioning: Versioning;
+  readonly #versions = new Map<string, Version[]>();
+  #sortedKeys: readonly string[] | undefined;
+
+  constructor(name: string, region: string, versioning: Versioning) {
+    this.name = name;
+    this.region = region;
+    this.versioning = versioning;
+  }
+
+  put(key: string, content: string | Uint8Array | Content, options: PutOptions = {}): Version {
+    const bytes = asContent(content);
+    const type = options.checksumType ?? defaultType(options);
+    return this.#add({
+      key,
+      versionId: this.#nextId(),
+      deleteMarker: false,
+      content: bytes,
+      etag: options.etag ?? etagOf(bytes, options),
+      modified: options.modified ?? new Date(),
+      options,
+      checksum: options.checksum && {
+        algorithm: options.checksum,
+        value: checksumOf(bytes, options.checksum, type, options.partBytes),
+      },
+      checksumType: type,
+    });
+  }
+
+  /** As a plain DELETE does: a delete marker in a bucket with versions, else the object goes. */
+  delete(key: string): void {
+    if (this.versioning === "never") {
+      this.#versions.delete(key);
+      this.#sortedKeys = undefined;
+      return;
+    }
+    this.#add({
+      key,
+      versionId: this.#nextId(),
+      deleteMarker: true,
+      content: asContent(""),
+      etag: "",
+      modified: new Date(),
+      options: {},
+      checksum: undefined,
+      checksumType: "FULL_OBJECT",
+    });
+  }
+
+  /** As DELETE ?versionId= does. */
+  deleteVersion(key: string, versionId: string): void {
+    const left = this.versionsOf(key).filter((version) => version.versionId !== versionId);
+    if (left.length === 0) this.#versions.delete(key);
+    else this.#versions.set(key, left);
+    this.#sortedKeys = undefined;
+  }
+
+  /** Newest first. */
+  versionsOf(key: string): readonly Version[] {
+    return this.#versions.get(key) ?? [];
+  }
+
+  find(key: string, versionId: string | undefined): Version | undefined {
+    const versions = this.versionsOf(key);
+    return versionId === undefined
+      ? versions[0]
+      : versions.find((version) => version.versionId === versionId);
+  }
+
+  /** Keys that begin with `prefix` and come after `after`, in byte order. */
+  *keysFrom(prefix: string, after: string | undefined): Generator<string> {
+    this.#sortedKeys ??= [...this.#versions.keys()].sort(comparePaths);
+    const keys = this.#sortedKeys;
+    const begin = after === undefined || comparePaths(after, prefix) < 0 ? prefix : after;
+    for (let index = lowerBound(keys, begin); index < keys.length; index++) {
+      const key = keys[index] ?? "";
+      if (!key.startsWith(prefix)) return;
+      if (key !== after) yield key;
+    }
+  }
+
+  #add(version: Version): Version {
+    // Invariant: the id "null" exists once per key; writing it again replaces it.
+    const others = this.versionsOf(version.key).filter(
+      (other) => version.versionId !== "null" || other.versionId !== "null",
+    );
+    if (!this.#versions.has(version.key)) this.#sortedKeys = undefined;
+    this.#versions.set(version.key, [version, ...others]);
+    return version;
+  }
+
+  #nextId(): string {
+    return this.versioning === "enabled" ? randomBytes(16).toString("base64url") : "null";
+  }
+}
+
+export function asContent(content: string | Uint8Array | Content): Content {
+  if (typeof content === "object" && "read" in content) return content;
+  const bytes = typeof content === "string" ? Buffer.from(content) : content;
+  return {
+    sizeBytes: bytes.length,
+    read: (start, end) => bytes.subarray(start, Math.min(end, start + 1_048_576)),
+  };
+}
+
+/** Reproducible content of any size that takes no memory of its own. */
+export function generated(sizeBytes: number, seed = 1): Content {
+  const block = Buffer.allocUnsafe(1_048_576);
+  let state = seed >>> 0 || 1;
+  for (let offset = 0; offset < block.length; offset += 4) {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    block.writeUInt32LE(state, offset);
+  }
+  const twice = Buffer.concat([block, block]);
+  return {
+    sizeBytes,
+    read(start, end) {
+      // Every MiB begins elsewhere in the block, so that a MiB in another's place shows.
+      const mib = Math.floor(start / block.length);
+      const within = start - mib * block.length;
+      const from = ((mib * 7_919) % block.length) + within;
+      return twice.subarray(from, from + Math.min(end - start, block.length - within));
+    },
+  };
+}
+
+function etagOf(content: Content, options: PutOptions): string {
+  // S3 gives an ETag that is no MD5 to objects encrypted with KMS or a customer's key.
+  if (options.encryption !== undefined && options.encryption !== "AES256") {
+    return randomBytes(16).toString("hex");
+  }
+  if (options.partBytes === undefined) return md5(content, 0, content.sizeBytes).toString("hex");
+  const parts = partsOf(content, options.partBytes).map(({ start, end }) =>
+    md5(content, start, end),
+  );
+  return `${createHash("md5").update(Buffer.concat(parts)).digest("hex")}-${parts.length}`;
+}
+
+function defaultType(options: PutOptions): "FULL_OBJECT" | "COMPOSITE" {
+  return options.partBytes !== undefined && options.checksum?.startsWith("SHA") === true
+    ? "COMPOSITE"
+    : "FULL_OBJECT";
+}
+
+function checksumOf(
+  content: Content,
+  algorithm: ChecksumAlgorithm,
+  type: "FULL_OBJECT" | "COMPOSITE",
+  partBytes: number | undefined,
+): string {
+  if (type === "FULL_OBJECT" || partBytes === undefined) {
+    return checksum(algorithm, blocks(content, 0, content.sizeBytes)).toString("base64");
+  }
+  const parts = partsOf(content, partBytes).map(({ start, end }) =>
+    checksum(algorithm, blocks(content, start, end)),
+  );
+  return `${checksum(algorithm, parts).toString("base64")}-${parts.length}`;
+}
+
+function md5(content: Content, start: number, end: number): Buffer {
+  const hash = createHash("md5");
+  for (const block of blocks(content, start, end)) hash.update(block);
+  return hash.digest();
+}
+
+export function* blocks(content: Content, start: number, end: number): Generator<Uint8Array> {
+  for (let position = start; position < end;) {
+    const block = content.read(position, end);
+    yield block;
+    position += block.length;
+  }
+}
+
+function partsOf(content: Content, partBytes: number): { start: number; end: number }[] {
+  const parts = [];
+  for (let start = 0; start < content.sizeBytes; start += partBytes) {
+    parts.push({ start, end: Math.min(content.sizeBytes, start + partBytes) });
+  }
+  return parts;
+}
+
+function lowerBound(keys: readonly string[], wanted: string): number {
+  let low = 0;
+  let high = keys.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (comparePaths(keys[middle] ?? "", wanted) < 0) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
