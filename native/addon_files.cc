@@ -35,6 +35,13 @@ Napi::Value Detach(const Napi::CallbackInfo& info) {
   return failure ? Throw(info.Env(), *failure) : info.Env().Undefined();
 }
 
+Napi::Value MemoryFile(const Napi::CallbackInfo& info) {
+  const Napi::Env env = info.Env();
+  Result<Fd> file = MakeMemoryFile(info[0].ToString());
+  if (!file.ok()) return Throw(env, file.failure());
+  return Napi::Number::New(env, file.value().release());
+}
+
 Napi::Value CloseFd(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
   const int fd = info[0].IsNumber() ? info[0].As<Napi::Number>().Int32Value() : -1;
@@ -107,6 +114,8 @@ Napi::Value LockFileFunction(const Napi::CallbackInfo& info) {
   return Napi::Number::New(env, lock.value().release());
 }
 
+void HoldSignalsFunction(const Napi::CallbackInfo&) { HoldSignals(); }
+
 Napi::Value ExecFunction(const Napi::CallbackInfo& info) {
   std::vector<std::string> arguments;
   if (info[1].IsArray()) {
@@ -123,10 +132,12 @@ Napi::Value ExecFunction(const Napi::CallbackInfo& info) {
 void RegisterFiles(Napi::Env env, Napi::Object exports) {
   exports.Set("attach", Napi::Function::New<Attach>(env));
   exports.Set("detach", Napi::Function::New<Detach>(env));
+  exports.Set("memoryFile", Napi::Function::New<MemoryFile>(env));
   exports.Set("closeFd", Napi::Function::New<CloseFd>(env));
   exports.Set("connectHolder", Napi::Function::New<ConnectHolder>(env));
   exports.Set("syncFs", Napi::Function::New<SyncFsFunction>(env));
   exports.Set("lockFile", Napi::Function::New<LockFileFunction>(env));
+  exports.Set("holdSignals", Napi::Function::New<HoldSignalsFunction>(env));
   exports.Set("exec", Napi::Function::New<ExecFunction>(env));
 }
 

@@ -43,6 +43,9 @@ class SessionLink : public Upcalls {
       link.onDamage_.Call({NodeOf(env, node), Napi::String::New(env, FormatDigest(blob))});
     });
   }
+  void OnIndexDamage() override {
+    Post([](Napi::Env, SessionLink& link) { link.onIndexDamage_.Call({}); });
+  }
   void OnXattr(uint64_t token, uint64_t node, std::string_view name) override {
     Post([token, node, name = std::string(name)](Napi::Env env, SessionLink& link) {
       link.onXattr_.Call({NodeOf(env, token), NodeOf(env, node), Napi::String::New(env, name)});
@@ -84,7 +87,7 @@ class SessionLink : public Upcalls {
   std::unique_ptr<Session> session_;
   SessionCounts lastCounts_{};
   Queue queue_;
-  Napi::FunctionReference onReady_, onFill_, onDamage_, onXattr_, onEnd_;
+  Napi::FunctionReference onReady_, onFill_, onDamage_, onIndexDamage_, onXattr_, onEnd_;
   std::shared_ptr<SessionLink> self_;
 };
 
@@ -130,11 +133,9 @@ Napi::Value SessionLink::Start(const Napi::CallbackInfo& info) {
   if (!config.ok()) return Throw(env, config.failure());
   const auto link = std::make_shared<SessionLink>();
   const std::pair<const char*, Napi::FunctionReference*> functions[] = {
-      {"onReady", &link->onReady_},
-      {"onFill", &link->onFill_},
-      {"onDamage", &link->onDamage_},
-      {"onXattr", &link->onXattr_},
-      {"onEnd", &link->onEnd_}};
+      {"onReady", &link->onReady_},   {"onFill", &link->onFill_},
+      {"onDamage", &link->onDamage_}, {"onIndexDamage", &link->onIndexDamage_},
+      {"onXattr", &link->onXattr_},   {"onEnd", &link->onEnd_}};
   for (const auto& [name, reference] : functions) {
     const Napi::Value function = options.Get(name);
     if (!function.IsFunction()) {
@@ -255,7 +256,9 @@ void SessionLink::Finish(Napi::Env env, EndReason reason, const std::string& mes
 /// After this the event loop may end and JavaScript may collect the object.
 void SessionLink::LetGo(Napi::Env env) {
   napi_remove_env_cleanup_hook(env, AtExit, this);
-  for (auto* function : {&onReady_, &onFill_, &onDamage_, &onXattr_, &onEnd_}) function->Reset();
+  for (auto* function : {&onReady_, &onFill_, &onDamage_, &onIndexDamage_, &onXattr_, &onEnd_}) {
+    function->Reset();
+  }
   queue_.Release();
   self_.reset();
 }
@@ -265,8 +268,8 @@ void SessionLink::AtExit(void* pointer) {
   const std::shared_ptr<SessionLink> link = static_cast<SessionLink*>(pointer)->self_;
   if (link == nullptr) return;
   link->session_.reset();
-  for (auto* function :
-       {&link->onReady_, &link->onFill_, &link->onDamage_, &link->onXattr_, &link->onEnd_}) {
+  for (auto* function : {&link->onReady_, &link->onFill_, &link->onDamage_, &link->onIndexDamage_,
+                         &link->onXattr_, &link->onEnd_}) {
     function->Reset();
   }
   link->queue_.Abort();

@@ -93,6 +93,13 @@ bool BlobTable::Known(uint64_t node) {
   return Find(node, &index) != nullptr;
 }
 
+bool BlobTable::Lasting(uint64_t node) {
+  const std::lock_guard lock(mutex_);
+  Index index;
+  const Record* record = Find(node, &index);
+  return record != nullptr && record->list != kTemporaryList;
+}
+
 std::optional<uint64_t> BlobTable::SizeOf(uint64_t node) {
   const std::lock_guard lock(mutex_);
   Index index;

@@ -42,6 +42,8 @@ class BlobTable {
   /// held.
   std::shared_ptr<const BlobFile> Acquire(uint64_t node);
   bool Known(uint64_t node);
+  /// True when the node's blob is known and not temporary.
+  bool Lasting(uint64_t node);
   /// Size of the node's blob, for nodes whose size the manifest does not tell.
   std::optional<uint64_t> SizeOf(uint64_t node);
 

@@ -5,11 +5,33 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 extern char** environ;
 
 namespace refmount {
 namespace {
+
+pid_t holdingThread = 0;
+
+sigset_t HeldSignals() {
+  sigset_t signals;
+  sigemptyset(&signals);
+  if (holdingThread == 0) return signals;
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  return signals;
+}
+
+/// On a thread that does not block the signal: that one ends at execve, and the signal with it.
+void PassToHoldingThread(int signal) {
+  const int number = errno;
+  syscall(SYS_tgkill, getpid(), holdingThread, signal);
+  errno = number;
+}
 
 void SetCloseOnExec(int fd, bool close) {
   const int flags = fcntl(fd, F_GETFD);
@@ -31,6 +53,19 @@ void KeepOnly(const std::vector<int>& keep) {
 
 }  // namespace
 
+Result<Fd> MakeMemoryFile(const std::string& text) {
+  Fd file(memfd_create("refmount", MFD_CLOEXEC));
+  if (!file.valid()) return Errno("memfd_create");
+  for (size_t done = 0; done < text.size();) {
+    const ssize_t wrote =
+        pwrite(file.get(), text.data() + done, text.size() - done, static_cast<off_t>(done));
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) return Errno("pwrite", "memory file");
+    done += static_cast<size_t>(wrote);
+  }
+  return file;
+}
+
 Result<Fd> LockFile(const std::string& path) {
   Fd fd(open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   if (!fd.valid()) return Errno("open", path);
@@ -46,6 +81,16 @@ MaybeFailure SyncFs(const std::string& path) {
   if (!fd.valid()) return Errno("open", path);
   if (syncfs(fd.get()) != 0) return Errno("syncfs", path);
   return {};
+}
+
+void HoldSignals() {
+  holdingThread = static_cast<pid_t>(syscall(SYS_gettid));
+  const sigset_t signals = HeldSignals();
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+  struct sigaction action = {};
+  action.sa_handler = PassToHoldingThread;
+  action.sa_flags = SA_RESTART;
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaction(signal, &action, nullptr);
 }
 
 Failure Exec(const std::string& path, std::vector<std::string> arguments,
@@ -64,10 +109,9 @@ Failure Exec(const std::string& path, std::vector<std::string> arguments,
   }
   // An ignored signal stays ignored over execve, and Node ignores these.
   for (const int number : {SIGPIPE, SIGXFSZ}) signal(number, SIG_DFL);
-  sigset_t none;
-  sigemptyset(&none);
+  const sigset_t held = HeldSignals();
   sigset_t before;
-  pthread_sigmask(SIG_SETMASK, &none, &before);
+  pthread_sigmask(SIG_SETMASK, &held, &before);
   execve(path.c_str(), pointers.data(), environ);
   const Failure failure = Errno("execve", path);
   pthread_sigmask(SIG_SETMASK, &before, nullptr);

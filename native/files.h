@@ -17,9 +17,16 @@ Result<Fd> LockFile(const std::string& path);
 /// syncfs(2) of the file system that holds `path`.
 MaybeFailure SyncFs(const std::string& path);
 
+/// A file in memory with this text, to be read from its beginning; closed on exec unless kept.
+Result<Fd> MakeMemoryFile(const std::string& text);
+
+/// From here on SIGTERM, SIGINT and SIGHUP wait for the program that this process becomes: they
+/// stay pending at the calling thread, whichever thread they were delivered to. Not undone.
+void HoldSignals();
+
 /// Becomes the program at `path` with `arguments` (without argv[0], which is `path`), the
-/// environment as it is, standard streams that block, and no other descriptors than those and
-/// `keep`. Returns only when that failed.
+/// environment as it is, signals held or unblocked, standard streams that block, and no other
+/// descriptors than those and `keep`. Returns only when that failed.
 Failure Exec(const std::string& path, std::vector<std::string> arguments,
              const std::vector<int>& keep);
 

@@ -27,6 +27,8 @@ constexpr size_t kMaxClients = 64;
 /// What a worker gets to unmount in order.
 constexpr int64_t kOrderlyEndMs = 30'000;
 constexpr int64_t kNever = -1;
+/// What a program ended by a signal adds to its number.
+constexpr int kSignalExitCode = 128;
 
 int64_t NowMs() {
   timespec now;
@@ -164,8 +166,10 @@ class Holder {
     state_.worker_pid = 0;
     const bool clean = WIFEXITED(status) && WEXITSTATUS(status) == 0;
     if (terminating_) {
-      // One that has no handler for it yet ends by the signal that it was sent.
-      exit_code_ = clean || (WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM) ? 0 : 1;
+      // One that does not serve yet ends by the signal that it was sent, or says so by its code.
+      const bool by_signal = WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM;
+      const bool by_code = WIFEXITED(status) && WEXITSTATUS(status) == kSignalExitCode + SIGTERM;
+      exit_code_ = clean || by_signal || by_code ? 0 : 1;
     } else if (state_.restart || (WIFEXITED(status) && WEXITSTATUS(status) == kRestartExitCode)) {
       restart_at_ms_ = NowMs();
     } else if (clean) {

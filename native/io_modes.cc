@@ -96,6 +96,7 @@ bool IoModes::Open(uint64_t node, uint64_t unique, const SendOpen& send) {
                         ? send(wire::kFopenPassthrough, static_cast<int32_t>(mode.backingId))
                         : send(wire::kFopenKeepCache, 0);
   if (!sent && mode.openCount > 0) mode.openCount--;
+  if (!sent && mode.openCount == 0 && mode.doomed != 0) CloseBacking(mode);
   Settle();
   state_->header().journalUnique = 0;
   return true;
@@ -133,6 +134,18 @@ void IoModes::Back(uint64_t node, int blobFd, const Digest& blob) {
 void IoModes::Refuse(uint64_t node) {
   const std::lock_guard lock(mutex_);
   if (Valid(node) && state_->modes()[node].backingId == 0) refused_[node] = true;
+}
+
+void IoModes::Doom(uint64_t node) {
+  const std::lock_guard lock(mutex_);
+  if (Valid(node) && state_->modes()[node].backingId != 0) state_->modes()[node].doomed = 1;
+}
+
+void IoModes::CloseUnused(uint64_t node) {
+  const std::lock_guard lock(mutex_);
+  if (!Valid(node)) return;
+  IoMode& mode = state_->modes()[node];
+  if (mode.openCount == 0 && mode.doomed != 0) CloseBacking(mode);
 }
 
 void IoModes::Forget(const Digest& blob) {

@@ -38,6 +38,10 @@ class IoModes {
   /// Files of this node are opened through the page cache from now on.
   void Refuse(uint64_t node);
 
+  /// The node's backing file is to be closed with the last handle on it.
+  void Doom(uint64_t node);
+  /// Closes a doomed backing file that nobody has open.
+  void CloseUnused(uint64_t node);
   /// Closes the backing files of this blob, each with the last handle on it.
   void Forget(const Digest& blob);
   bool Backed(uint64_t node);

@@ -20,11 +20,7 @@ ParkedRequests::Next ParkedRequests::Park(const Pending& request,
                                           const std::function<Found()>& look) {
   const std::lock_guard lock(mutex_);
   const uint64_t unique = Plain(request.unique);
-  const auto early = std::find(earlySignals_.begin(), earlySignals_.end(), unique);
-  if (early != earlySignals_.end()) {
-    earlySignals_.erase(early);
-    return Next::kInterrupted;
-  }
+  if (TakeEarlySignal(unique)) return Next::kInterrupted;
   Next next = Next::kParked;
   auto wait = waits_.find(request.node);
   if (wait == waits_.end()) {
@@ -81,8 +77,13 @@ ParkedRequests::Setback ParkedRequests::WaitAgain(uint64_t node,
   const std::lock_guard lock(mutex_);
   Wait& wait = waits_[node];
   wait.draining = false;
-  wait.requests.insert(wait.requests.begin(), unserved.begin(), unserved.end());
   Setback setback;
+  std::vector<Pending> waiting;
+  for (const Pending& one : unserved) {
+    // Between being taken and being set back it could not be found by its signal.
+    (TakeEarlySignal(Plain(one.unique)) ? setback.interrupted : waiting).push_back(one);
+  }
+  wait.requests.insert(wait.requests.begin(), waiting.begin(), waiting.end());
   std::vector<Pending> left;
   for (Pending& one : wait.requests) {
     if (damaged) one.timesDamaged++;
@@ -134,6 +135,13 @@ void ParkedRequests::Clear() {
 size_t ParkedRequests::size() {
   const std::lock_guard lock(mutex_);
   return nodeOfUnique_.size();
+}
+
+bool ParkedRequests::TakeEarlySignal(uint64_t unique) {
+  const auto early = std::find(earlySignals_.begin(), earlySignals_.end(), unique);
+  if (early == earlySignals_.end()) return false;
+  earlySignals_.erase(early);
+  return true;
 }
 
 void ParkedRequests::Forget(const std::vector<Pending>& requests) {

@@ -64,6 +64,8 @@ class ParkedRequests {
   struct Setback {
     /// Requests that met a damaged blob for the second time.
     std::vector<Pending> hopeless;
+    /// Requests whose callers got a signal while they were being served.
+    std::vector<Pending> interrupted;
     /// Others wait for the node: an upcall is due.
     bool ask;
   };
@@ -85,6 +87,7 @@ class ParkedRequests {
     std::vector<Pending> requests;
   };
   void Forget(const std::vector<Pending>& requests);
+  bool TakeEarlySignal(uint64_t unique);
 
   std::mutex mutex_;
   std::unordered_map<uint64_t, Wait> waits_;

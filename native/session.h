@@ -41,6 +41,8 @@ class Upcalls {
   virtual void OnReady(const Negotiation& agreed, bool resumed) = 0;
   virtual void OnFill(uint64_t node) = 0;
   virtual void OnDamage(uint64_t node, const Digest& blob) = 0;
+  /// A name, attribute or listing was refused because the inode index is damaged; said once.
+  virtual void OnIndexDamage() {}
   virtual void OnXattr(uint64_t token, uint64_t node, std::string_view name) = 0;
   /// The last call of all.
   virtual void OnEnd(EndReason reason, const std::string& message) = 0;
@@ -165,6 +167,7 @@ class Session {
   std::mutex lifeMutex_;
   std::condition_variable lifeChanged_;
   std::atomic<bool> ending_{false};
+  std::atomic<bool> indexDamaged_{false};
   EndReason endReason_ = EndReason::kStopped;
   std::string endMessage_;
   std::vector<std::unique_ptr<Reader>> readers_;

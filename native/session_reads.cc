@@ -133,7 +133,11 @@ void Session::Drain(uint64_t node, Verification verification, uint8_t* buffer) {
   if (preparing && !Prepare(node, &verification, buffer)) return;
   const bool opensToo = modes_ == nullptr || modes_->Settled(node);
   const auto [requests, done] = parked_.TakeBatch(node, kBatchRequests, opensToo);
-  if (done) return;
+  if (done) {
+    // The OPEN that a doomed backing file was made for may have been interrupted.
+    if (modes_ != nullptr) modes_->CloseUnused(node);
+    return;
+  }
   for (size_t i = 0; i < requests.size(); i++) {
     const Served served = Serve(requests[i], buffer);
     if (served == Served::kAnswered) continue;
@@ -160,13 +164,24 @@ bool Session::Prepare(uint64_t node, Verification* verification, uint8_t* buffer
     return false;
   }
   verification->offset += kBatchVerifyBytes;
-  if (verification->offset >= file->sizeBytes()) modes_->Back(node, file->fd(), file->name());
+  if (verification->offset < file->sizeBytes()) return true;
+  modes_->Back(node, file->fd(), file->name());
+  // A blob that has no place in the cache, or lost it meanwhile: the kernel must not keep its space
+  // until the unmount. `Forget` takes a blob out of the table first and out of the modes second, so
+  // that one of the two sees the other.
+  if (!blobs_.Lasting(node)) {
+    modes_->Doom(node);
+    // The kernel has it open from here on. A size that only the blob tells is still needed.
+    Node known;
+    if (tree_.Get(node, &known) == 0 && !known.sizeUnknown) blobs_.Forget(file->name());
+  }
   return true;
 }
 
 void Session::SetBack(uint64_t node, const std::vector<Pending>& unserved, bool damaged) {
-  const auto [hopeless, ask] = parked_.WaitAgain(node, unserved, damaged);
+  const auto [hopeless, interrupted, ask] = parked_.WaitAgain(node, unserved, damaged);
   for (const Pending& one : hopeless) ReplyError(one.device, one.unique, EIO);
+  for (const Pending& one : interrupted) ReplyError(one.device, one.unique, EINTR);
   if (ask) upcalls_->OnFill(node);
 }
 

@@ -19,6 +19,13 @@ struct Dispatch {
   uint8_t* buffer;
 
   void Refuse(int errorNumber) { session.ReplyError(device, request.unique, errorNumber); }
+  /// Refuses what the inode index could not answer.
+  void RefuseNode(int errorNumber) {
+    if (errorNumber == EIO && !session.indexDamaged_.exchange(true)) {
+      session.upcalls_->OnIndexDamage();
+    }
+    Refuse(errorNumber);
+  }
   template <class T>
   void Answer(const T& payload) {
     session.ReplyStruct(device, request.unique, payload);
@@ -72,13 +79,13 @@ struct Dispatch {
     Node node;
     const int error = LookUp(session.tree_, request.node, wanted.name, &node);
     if (error == ENOENT) return Answer(DescribeAbsence());
-    if (error != 0) return Refuse(error);
+    if (error != 0) return RefuseNode(error);
     Answer(DescribeEntry(node, session.config_.owner, LearnedSize(node)));
   }
 
   void operator()(const GetattrRequest& wanted) {
     Node node;
-    if (const int error = session.tree_.Get(request.node, &node)) return Refuse(error);
+    if (const int error = session.tree_.Get(request.node, &node)) return RefuseNode(error);
     const auto learnedSize = LearnedSize(node);
     // A read of a file of unknown size: the kernel asks where it ends before it asks for bytes.
     if (node.sizeUnknown && !node.directory && wanted.ofOpenFile && !learnedSize) {
@@ -109,12 +116,12 @@ struct Dispatch {
 
   void operator()(const ReaddirRequest& wanted) {
     Node node;
-    if (const int error = session.tree_.Get(request.node, &node)) return Refuse(error);
+    if (const int error = session.tree_.Get(request.node, &node)) return RefuseNode(error);
     if (!node.directory) return Refuse(ENOTDIR);
     DirentPacker packer({buffer, std::min<size_t>(wanted.size, kReadBufferBytes)});
     const int error = ListDirectory(session.tree_, node, wanted.offset, wanted.plus,
                                     session.config_.owner, &packer);
-    if (error != 0) return Refuse(error);
+    if (error != 0) return RefuseNode(error);
     session.Reply(device, request.unique, {buffer, packer.size()});
   }
 

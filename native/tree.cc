@@ -180,8 +180,7 @@ int Tree::Find(const Node& directory, std::string_view name, Node* out) const {
   uint64_t high = directory.firstChild + directory.childCount;
   while (low < high) {
     const uint64_t middle = low + (high - low) / 2;
-    const int error = GetChild(directory, middle, out);
-    if (error != 0) return error;
+    if (GetChild(directory, middle, out) != 0) return FindBySteps(directory, low, high, name, out);
     // std::string_view compares as unsigned bytes, as the index is sorted.
     const int order = out->name.compare(name);
     if (order == 0) return 0;
@@ -192,6 +191,15 @@ int Tree::Find(const Node& directory, std::string_view name, Node* out) const {
     }
   }
   return ENOENT;
+}
+
+int Tree::FindBySteps(const Node& directory, uint64_t low, uint64_t high, std::string_view name,
+                      Node* out) const {
+  for (uint64_t id = low; id < high; id++) {
+    if (GetChild(directory, id, out) == 0 && out->name == name) return 0;
+  }
+  // It may be the damaged one.
+  return EIO;
 }
 
 }  // namespace refmount

@@ -56,6 +56,10 @@ class Tree {
  private:
   Tree() = default;
 
+  /// Finds a name among the children `low` to `high` where a damaged one is in the way of a search.
+  int FindBySteps(const Node& directory, uint64_t low, uint64_t high, std::string_view name,
+                  Node* out) const;
+
   MappedFile file_;
   uint64_t nodeCount_ = 0;
   uint64_t totalBytes_ = 0;

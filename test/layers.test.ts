@@ -28,6 +28,8 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
   "index.ts": ["daemon", ...ABOVE_SIBLINGS],
 };
 
+/** Who may speak SQL. */
+const SQL = /^(?:registry\/.*|cache\/(?:ledger|observed))\.ts$/;
 const NETWORK = /^(?:node:)?(?:http|https|http2|net|tls|dgram|dns|dns\/promises)$|^undici(?:\/|$)/;
 
 /** Who may import what is not ours; the first row that matches decides. */
@@ -36,11 +38,11 @@ const OUTSIDE: readonly (readonly [module: RegExp, importers: RegExp])[] = [
   [/^node:(?:net|http)$/, /^(?:stores|daemon)\//],
   [NETWORK, /^stores\//],
   [/^@(?:aws-sdk|aws-crypto|smithy|azure|google-cloud)\//, /^stores\//],
-  [/^better-sqlite3$/, /^(?:registry\/.*|cache\/(?:ledger|observed))\.ts$/],
+  [/^better-sqlite3(?:-13)?$/, /^(?:native\/sqlite|registry\/.*|cache\/(?:ledger|observed))\.ts$/],
   [/^lru-cache$/, /^(?:cache|mount)\//],
   [/^fuse-native$/, /^mount\//],
   [/^commander$/, /^cli\//],
-  [/^node:module$/, /^(?:native\/addon|mount\/fuse-[a-z]+)\.ts$/],
+  [/^node:module$/, /^(?:native\/(?:addon|sqlite)|mount\/fuse-[a-z]+)\.ts$/],
   [/^node:/, /./],
 ];
 
@@ -125,6 +127,9 @@ function forbiddenImports(source: Source): string[] {
       if (targetRoom !== room && !allowed.includes(targetRoom)) {
         wrong.push(`${source.file} may not import ${targetRoom} (${module})`);
       }
+      if (module.endsWith("native/sqlite.js") && !SQL.test(source.file)) {
+        wrong.push(`${source.file} may not speak SQL`);
+      }
     } else if (room === "model") {
       // node:buffer and the like would be I/O or the machine; model is neither.
       wrong.push(`${source.file} may not import anything but model (${module})`);
@@ -186,9 +191,10 @@ test("only main.ts ends the process, only native/addon.ts loads the addon, only 
 });
 
 test("every package that is loaded is a dependency of ours", () => {
-  const { dependencies } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8")) as {
-    dependencies: Record<string, string>;
-  };
+  const { dependencies, optionalDependencies } = JSON.parse(
+    readFileSync(join(ROOT, "package.json"), "utf8"),
+  ) as Record<"dependencies" | "optionalDependencies", Record<string, string>>;
+  const known = { ...dependencies, ...optionalDependencies };
   const missing = sources().flatMap((source) =>
     importsOf(source)
       .filter(({ module, typeOnly }) => !typeOnly && !/^(?:node:|\.)/.test(module))
@@ -198,7 +204,7 @@ test("every package that is loaded is a dependency of ours", () => {
           .slice(0, module.startsWith("@") ? 2 : 1)
           .join("/"),
       )
-      .filter((name) => !Object.hasOwn(dependencies, name))
+      .filter((name) => !Object.hasOwn(known, name))
       .map((name) => `${source.file} loads ${name}`),
   );
   expect(missing).toEqual([]);
@@ -220,6 +226,7 @@ describe("this test finds", () => {
     ["model/x.ts", 'import { readFileSync } from "node:fs";'],
     ["native/addon.ts", 'import { Registry } from "../registry/registry.js";'],
     ["cache/cache.ts", 'import Sqlite from "better-sqlite3";'],
+    ["cache/cache.ts", 'import { openSqlite } from "../native/sqlite.js";'],
     ["cache/cache.ts", 'import { get } from "node:https";'],
     ["cache/cache.ts", 'import { get } from "http";'],
     ["daemon/x.ts", 'import { S3Client } from "@aws-sdk/client-s3";'],
@@ -243,7 +250,7 @@ describe("this test finds", () => {
   test.each([
     ["daemon/x.ts", 'import { Cache } from "../cache/cache.js"; import "./y.js";'],
     ["daemon/x.ts", 'import { connect } from "node:net";'],
-    ["cache/ledger.ts", 'import Sqlite from "better-sqlite3";'],
+    ["cache/ledger.ts", 'import { openSqlite } from "../native/sqlite.js";'],
     ["stores/s3/x.ts", 'import { S3Client } from "@aws-sdk/client-s3"; import "../store.js";'],
     ["main.ts", 'import { run } from "./cli/program.js"; process.exitCode = 1;'],
     ["cache/x.ts", "const f = (fetch: Fetch) => fetch(entry, null, signal);"],

@@ -40,7 +40,7 @@ export interface CacheOptions {
   readonly onEvict: (sha256: string) => void;
   /** One line for the daemon's log. */
   readonly log: (line: string) => void;
-  /** Most objects up to 16 MiB that are fetched or re-hashed at once; 32 unless given. */
+  /** Most objects up to 16 MiB that one use fetches or re-hashes at once; 32 unless given. */
   readonly smallFills?: number;
   /** The same for larger objects; 4 unless given. */
   readonly largeFills?: number;
@@ -49,6 +49,8 @@ export interface CacheOptions {
 /** One mount's use of the cache: what it used is not evicted for other objects of live mounts. */
 export interface CacheUse extends Disposable {
   fill(entry: Entry, options: FillOptions): Promise<Blob>;
+  /** The blob that holds the bytes of `entry` and how sure that is; null before the first fetch. */
+  known(entry: Entry): Known | null;
 }
 
 export interface CacheStats {
@@ -99,6 +101,7 @@ export class Cache implements AsyncDisposable {
     this.observed = parts.observed;
     this.#fills = new Fills({
       ...parts,
+      onEvict: options.onEvict,
       smallFills: options.smallFills ?? SMALL_FILLS,
       largeFills: options.largeFills ?? LARGE_FILLS,
       signal: this.#closing.signal,
@@ -144,6 +147,7 @@ export class Cache implements AsyncDisposable {
     const use = ledger.openUse();
     return {
       fill: (entry, options) => this.#fill(entry, options, use, scope),
+      known: (entry) => (this.#closed === null ? this.#fills.known(entry, scope) : null),
       [Symbol.dispose]: () => {
         if (this.#closed !== null) return;
         ledger.releaseUse(use);
@@ -330,10 +334,12 @@ function suits(entry: Entry, landed: Landed, known: Known | null): Assurance | n
   return sighting === null ? null : proven(entry, sighting);
 }
 
-/** True when the fill that failed with `error` was not the one that `entry` and `options` would be. */
+/**
+ * True when the fill that failed with `error` was not the one that `entry` and `options` would be: of
+ * another object, or from another store or with other credentials, which speak for themselves only.
+ */
 function differs(flight: Flight, entry: Entry, options: FillOptions, error: unknown): boolean {
   if (flight.entry.uri !== entry.uri) return true;
   if (encodePin(flight.entry.pin) !== encodePin(entry.pin)) return true;
-  const denied = error instanceof Fault && error.kind === "denied";
-  return denied && flight.options.fetch !== options.fetch;
+  return error instanceof Fault && error.kind !== "full" && flight.options.fetch !== options.fetch;
 }

@@ -18,6 +18,8 @@ import { proven } from "./verify.js";
 
 /** Evicted at least, when the disk is full in the middle of a fetch. */
 const FULL_EVICT_BYTES = 64 * 1_048_576;
+/** Each mount keeps 16 of them open. */
+const MOST_LENT = 1024;
 
 export interface FillOptions {
   /** Opens the object; retries the opening by itself. */
@@ -66,25 +68,33 @@ export interface FillsOptions {
   readonly observed: Observed;
   readonly smallFills: number;
   readonly largeFills: number;
+  /** Whoever has the blob open shall let it go. */
+  readonly onEvict: (sha256: string) => void;
   /** Ends every fill. */
   readonly signal: AbortSignal;
   /** Takes work that no caller waits for. */
   readonly chore: (work: Promise<void>) => void;
 }
 
+/** The places of one mount, kept while it fills something. */
+interface Places {
+  readonly small: Budget;
+  readonly large: Budget;
+  users: number;
+}
+
 export class Fills {
   readonly #parts: FillsOptions;
-  readonly #small: Budget;
-  readonly #large: Budget;
+  readonly #places = new Map<string, Places>();
   readonly #fetches = new Set<FetchInFlight>();
+  /** Temporary blobs that readers may still have open, the newest last. */
+  readonly #lent = new Set<string>();
   #misses = 0;
 
   constructor(parts: FillsOptions) {
     this.#parts = parts;
     // Every fill that waits for its turn listens.
     setMaxListeners(0, parts.signal);
-    this.#small = new Budget(parts.smallFills);
-    this.#large = new Budget(parts.largeFills);
   }
 
   /** Fetches begun so far. */
@@ -114,7 +124,7 @@ export class Fills {
     known: Known | null,
   ): Promise<Landed> {
     this.#parts.signal.throwIfAborted();
-    if (known === null) return this.#inTurn(entry, () => this.#fetch(entry, options, scope));
+    if (known === null) return this.#inTurn(entry, scope, () => this.#fetch(entry, options, scope));
     // From the first look on: what is looked at is not evicted.
     const release = this.#parts.holds.take(known.sha256);
     try {
@@ -125,7 +135,7 @@ export class Fills {
       if (usable?.trusted === true && options.rehash !== true) {
         return present(usable, known, false, release);
       }
-      return await this.#inTurn(entry, async () => {
+      return await this.#inTurn(entry, scope, async () => {
         const rehashed = usable === null ? null : await this.#parts.shelf.rehash(known.sha256);
         if (rehashed !== null) return present(rehashed, known, true, release);
         const landed = await this.#fetch(entry, options, scope);
@@ -147,15 +157,36 @@ export class Fills {
     });
   }
 
-  /** Runs `work` when there is a place: small objects never wait for large ones. */
-  async #inTurn<T>(entry: Entry, work: () => Promise<T>): Promise<T> {
-    const places = (entry.sizeBytes ?? 0) > LARGE_BYTES ? this.#large : this.#small;
-    const leave = await places.acquire(1, this.#parts.signal);
+  /**
+   * Runs `work` when there is a place: small objects never wait for large ones, nor a mount for the
+   * store of another one.
+   */
+  async #inTurn<T>(entry: Entry, scope: string, work: () => Promise<T>): Promise<T> {
+    const places = this.#placesOf(scope);
+    places.users++;
     try {
-      return await work();
+      const size = (entry.sizeBytes ?? 0) > LARGE_BYTES ? places.large : places.small;
+      const leave = await size.acquire(1, this.#parts.signal);
+      try {
+        return await work();
+      } finally {
+        leave();
+      }
     } finally {
-      leave();
+      places.users--;
+      if (places.users === 0) this.#places.delete(scope);
     }
+  }
+
+  #placesOf(scope: string): Places {
+    const { smallFills, largeFills } = this.#parts;
+    const places = this.#places.get(scope) ?? {
+      small: new Budget(smallFills),
+      large: new Budget(largeFills),
+      users: 0,
+    };
+    this.#places.set(scope, places);
+    return places;
   }
 
   async #fetch(entry: Entry, options: FillOptions, scope: string): Promise<Landed> {
@@ -217,16 +248,34 @@ export class Fills {
   async #lendTemporary(path: string, received: Received): Promise<Landed> {
     const { sha256, sizeBytes, hashes, assurance, sighting } = received;
     const blockCrcs = await this.#parts.blobs.keepCrcs(path, sizeBytes, hashes.blockCrcs);
+    this.#remember(sha256);
     const shelved = { sha256, sizeBytes, path, blockCrcs };
     const landed = { shelved, temporary: true, assurance, sighting, hashed: true };
     return { ...landed, release: this.hold({ ...landed, release: () => undefined }) };
+  }
+
+  #remember(sha256: string): void {
+    this.#lent.delete(sha256);
+    this.#lent.add(sha256);
+    if (this.#lent.size <= MOST_LENT) return;
+    const [oldest] = this.#lent;
+    if (oldest !== undefined) this.#lent.delete(oldest);
+  }
+
+  /** A temporary blob keeps its space as long as a mount has it open. */
+  #takeBackLent(): boolean {
+    if (this.#lent.size === 0) return false;
+    for (const sha256 of this.#lent) this.#parts.onEvict(sha256);
+    this.#lent.clear();
+    return true;
   }
 
   /** True when what stopped a fetch has been put right, so that it is worth another try. */
   async #remedied(error: unknown, sizeBytes: number): Promise<boolean> {
     if (error instanceof Fault) {
       if (error.kind !== "full") return false;
-      return (await this.#parts.room.evict(Math.max(sizeBytes, FULL_EVICT_BYTES))) > 0;
+      const freedBytes = await this.#parts.room.evict(Math.max(sizeBytes, FULL_EVICT_BYTES));
+      return freedBytes > 0 || this.#takeBackLent();
     }
     if (codeOf(error) !== "ENOENT") return false;
     // Somebody removed the folder under us: every blob is a miss now, which is no error.

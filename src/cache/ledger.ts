@@ -2,7 +2,8 @@
 // after the last stop. Speaks SQL. Touches no blob; can be lost and made again from the directory.
 
 import { rmSync } from "node:fs";
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
+import { openSqlite } from "../native/sqlite.js";
 import { WriteBehind } from "./write-behind.js";
 
 const VERSION = 1;
@@ -404,7 +405,7 @@ class Statements {
 }
 
 function openDatabase(path: string): Database.Database {
-  const database = new Database(path, { timeout: 1000 });
+  const database = openSqlite(path, { timeout: 1000 });
   try {
     database.pragma("journal_mode = WAL");
     database.pragma("synchronous = NORMAL");

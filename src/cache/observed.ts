@@ -4,10 +4,11 @@
 import { createHash } from "node:crypto";
 import { existsSync, mkdirSync, renameSync } from "node:fs";
 import { dirname } from "node:path";
-import Database from "better-sqlite3";
+import type Database from "better-sqlite3";
 import { decodeDigests, encodeDigests, type Digests } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
 import { encodePin, pinsObject } from "../model/pin.js";
+import { openSqlite } from "../native/sqlite.js";
 import { codeOf } from "./local-fault.js";
 import { mergeSightings } from "./verify.js";
 import { WriteBehind } from "./write-behind.js";
@@ -127,8 +128,10 @@ export class Observed implements Disposable {
   async forgetScope(scope: string): Promise<void> {
     this.#changes.flush();
     try {
+      // The second condition says what the partial index says: without it all rows are read.
       const statement = this.#database.prepare<[string, number]>(
-        "DELETE FROM observed WHERE rowid IN (SELECT rowid FROM observed WHERE scope = ? LIMIT ?)",
+        `DELETE FROM observed WHERE rowid IN
+           (SELECT rowid FROM observed WHERE scope = ? AND scope <> '' LIMIT ?)`,
       );
       while (this.#database.open && statement.run(scope, DELETE_ROWS).changes === DELETE_ROWS) {
         await new Promise(setImmediate);
@@ -208,7 +211,7 @@ function openOrReplace(path: string, log: (line: string) => void): Database.Data
 function openDatabase(path: string): Database.Database {
   // A command may come before the first daemon made the folder.
   if (path !== IN_MEMORY) mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-  const database = new Database(path, { timeout: 1000 });
+  const database = openSqlite(path, { timeout: 1000 });
   try {
     database.pragma("journal_mode = WAL");
     database.pragma("synchronous = NORMAL");

@@ -2,6 +2,7 @@
 
 import { Option, type Command } from "commander";
 import type { MountReport, MountRequest } from "../daemon/client.js";
+import type { Home } from "../daemon/home.js";
 import { ASSURANCES, parseAssurance } from "../model/assurance.js";
 import { formatBytes, parseDurationMs, parseSize, plural } from "./units.js";
 import { examples, openDesk, type Invocation } from "./verb.js";
@@ -70,19 +71,60 @@ export function addMount(program: Command, invocation: Invocation): void {
       };
       const home = await desk.openHome();
       const { mountRef, unmountDir } = await import("../daemon/client.js");
-      using interruption = invocation.interrupts.abortable();
-      const report = await mountRef(home, request, invocation.environment);
-      if (interruption.signal.aborted) {
-        await unmountDir(home, report.path, { force: true });
-        throw interruption.signal.reason;
+      const tell = (report: MountReport): void => {
+        for (const note of report.notes) desk.note(note);
+        desk.print(report, () => describeMount(report));
+      };
+      const report = await interruptibly(async (signal) => {
+        const onForeground = (foreground: MountReport): void => {
+          signal.throwIfAborted();
+          tell(foreground);
+        };
+        const mounted = await mountRef(home, { ...request, onForeground }, invocation.environment);
+        if (signal.aborted) await unmountDir(home, mounted.path, { force: true });
+        signal.throwIfAborted();
+        return mounted;
+      }, invocation);
+      tell(report);
+      if (request.foreground) {
+        await stayAttached(home, report.path, invocation, (text) => desk.note(text));
       }
-      for (const note of report.notes) desk.note(note);
-      desk.print(report, () => describeMount(report));
     });
 }
 
 export function parseTimeout(text: string | undefined): number {
   return text === undefined ? DEFAULT_TIMEOUT_MS : parseDurationMs(text, "--timeout");
+}
+
+async function interruptibly<T>(
+  work: (signal: AbortSignal) => Promise<T>,
+  invocation: Invocation,
+): Promise<T> {
+  using interruption = invocation.interrupts.abortable();
+  return await work(interruption.signal);
+}
+
+/** Waits until the mount, which a daemon serves, is gone; a signal unmounts it. */
+async function stayAttached(
+  home: Home,
+  path: string,
+  invocation: Invocation,
+  note: (text: string) => void,
+): Promise<void> {
+  const [{ untilGone }, { unmountAlways }] = await Promise.all([
+    import("../daemon/foreground.js"),
+    import("./unmount-always.js"),
+  ]);
+  const unmounted = new AbortController();
+  invocation.interrupts.receive(() => {
+    void unmountAlways(home, path, note).then(() => unmounted.abort());
+    return true;
+  });
+  try {
+    await untilGone(home, path, unmounted.signal);
+  } catch (error) {
+    if (!unmounted.signal.aborted) throw error;
+  }
 }
 
 function describeMount(report: MountReport): string {

@@ -5,10 +5,10 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rmdir } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
-import { mountRef, unmountDir } from "../daemon/client.js";
+import { mountRef } from "../daemon/client.js";
 import type { Environment, Home } from "../daemon/home.js";
-import { Fault } from "../model/fault.js";
 import type { Interrupts } from "./interrupts.js";
+import { unmountAlways } from "./unmount-always.js";
 
 export interface RunOptions {
   readonly home: Home;
@@ -65,7 +65,7 @@ async function mountAndRun(dir: string, options: RunOptions): Promise<number> {
   } finally {
     // A signal must not keep the directory mounted.
     const held = interrupts.receive(() => true);
-    await unmount(home, mount.path, options.note);
+    await unmountAlways(home, mount.path, options.note);
     held[Symbol.dispose]();
   }
 }
@@ -116,18 +116,4 @@ function cameFromTerminal(signalName: NodeJS.Signals): boolean {
   const stat = readFileSync("/proc/self/stat", "utf8");
   const [, , , group, , , foregroundGroup] = stat.slice(stat.lastIndexOf(")") + 1).split(" ");
   return group !== undefined && group === foregroundGroup;
-}
-
-async function unmount(home: Home, dir: string, note: (text: string) => void): Promise<void> {
-  try {
-    await unmountDir(home, dir, { force: false });
-  } catch (error) {
-    if (error instanceof Fault && error.kind === "not-found") return;
-    try {
-      await unmountDir(home, dir, { force: true });
-      note(`${dir} was still in use; it is detached and goes when its last reader ends`);
-    } catch (second) {
-      note(`${dir} is still mounted: ${(second as Error).message}`);
-    }
-  }
 }

@@ -2,20 +2,22 @@
 // own rights in its own mount namespace, and gives the device to the holder.
 
 import { randomUUID } from "node:crypto";
-import { assuranceOf, type Assurance } from "../model/assurance.js";
+import type { Assurance } from "../model/assurance.js";
 import { Fault } from "../model/fault.js";
 import { Holder } from "../mount/holder.js";
 import { FS_TYPE, mountAt } from "../mount/mountinfo.js";
 import { addon } from "../native/addon.js";
 import { Manifest } from "../registry/manifest.js";
 import { Registry } from "../registry/registry.js";
+import { attach, detach, undoAttach } from "./attach.js";
 import { call } from "./channel.js";
 import { becomeHolder } from "./foreground.js";
 import type { Environment, Home } from "./home.js";
 import { chooseIo } from "./io-choice.js";
 import { mountpointPath, prepareMountpoint, refuseMounted } from "./mountpoint.js";
 import type { DriverName, IoMode, MountRecord, StatusReport } from "./protocol.js";
-import { ensureDaemon } from "./start.js";
+import { MANY_REFUSED, refuseWeaker } from "./require.js";
+import { claimStart, ensureDaemon } from "./start.js";
 
 export type { MountStatus, StatusReport } from "./protocol.js";
 
@@ -26,7 +28,7 @@ export interface MountRequest {
   readonly type?: string;
   readonly allowOther: boolean;
   readonly require: Assurance;
-  /** Limit of the cache in bytes; null: the daemon's default. Counts when the daemon opens its cache. */
+  /** Limit of the daemon's one cache in bytes: the last that was asked for counts. Null: as it is. */
   readonly cacheBytes: number | null;
   /** How long a reader waits for bytes that make no progress, in milliseconds. */
   readonly timeoutMs: number;
@@ -34,10 +36,10 @@ export interface MountRequest {
   readonly io: "auto" | IoMode;
   /**
    * Serve from this process, which is replaced and does not return, until SIGTERM or unmount. Where a
-   * daemon runs already that one serves, and the call returns.
+   * daemon runs already, and for a driver that needs one, the daemon serves and the call returns.
    */
   readonly foreground: boolean;
-  /** Called just before this process is replaced. */
+  /** Called when it is mounted, just before this process is replaced; may throw to undo it. */
   readonly onForeground?: (report: MountReport) => void;
 }
 
@@ -56,7 +58,6 @@ export interface MountReport {
 /** Variables that a mount keeps from the shell that asked for it. */
 const KEPT_VARIABLE =
   /^(AWS_|GOOGLE_|AZURE_|WANDB_|SSL_|STORAGE_EMULATOR_HOST$|REFMOUNT_HTTP_HEADERS$|HOME$|(http|https|no|all)_proxy$|NODE_EXTRA_CA_CERTS$)/i;
-const MANY_REFUSED = 10;
 const PREPARE_ATTEMPTS = 3;
 
 /**
@@ -71,6 +72,11 @@ export async function mountRef(
   const { record, version } = resolveRequest(home, request, environment);
   const dir = await mountpointPath(request.dir);
   const notes = await prepareMountpoint(dir);
+  if (request.io === "passthrough" && record.io !== "passthrough") {
+    notes.push(
+      "passthrough needs Linux 6.9, root and the native driver: reads go through the page cache",
+    );
+  }
   const located: MountRecord = { ...record, directory: dir };
   const report = {
     ref: record.ref,
@@ -80,12 +86,12 @@ export async function mountRef(
     files: record.files,
     bytes: record.bytes,
   };
-  if (request.foreground && (await readStatus(home)) === null) {
-    if (record.driver !== "native") {
-      throw new Fault("usage", "--foreground without a running daemon needs --driver native");
-    }
-    request.onForeground?.({ ...report, io: record.io, notes });
-    return becomeHolder(home, located, attach(located), environment);
+  // The other driver mounts from within its worker, which a daemon has to be there for.
+  const startLock =
+    request.foreground && record.driver === "native" ? await claimStart(home) : null;
+  if (startLock !== null) {
+    const onMounted = (): void => request.onForeground?.({ ...report, io: record.io, notes });
+    return becomeHolder({ home, record: located, startLock, environment, onMounted });
   }
   await prepareMount(home, located, environment);
   let attached = false;
@@ -98,7 +104,7 @@ export async function mountRef(
     return { ...report, io, notes: [...notes, ...more] };
   } catch (error) {
     await call(home.controlSocket, "cancel", { id: record.id }).catch(() => null);
-    if (attached && mountAt(dir)?.fsType === FS_TYPE) addon().detach(dir, true);
+    if (attached) undoAttach(dir);
     throw error;
   }
 }
@@ -119,7 +125,12 @@ export async function unmountDir(
   }
   const answer = await call(home.controlSocket, "detach", { dir: path, force: options.force });
   if (answer?.answer.detached !== true) detach(path, options.force);
-  await call(home.controlSocket, "gone", { dir: path, lazy: options.force });
+  await call(home.controlSocket, "gone", { dir: path, lazy: options.force }).catch(
+    (error: unknown) => {
+      // A daemon that ended by itself meanwhile has freed everything.
+      if (!(error instanceof Fault && error.kind === "unavailable")) throw error;
+    },
+  );
 }
 
 /** What the daemon does, or null when there is none. */
@@ -140,7 +151,8 @@ function resolveRequest(
     );
     const manifest = Manifest.open(home.manifestsDir, version.manifestDigest);
     try {
-      refuseWeaker(manifest, request);
+      const weaker = manifest.firstBelow(request.require, MANY_REFUSED);
+      refuseWeaker(request.ref, request.require, weaker, "mount");
       manifest.ensureIndex();
       const record: MountRecord = {
         id: randomUUID(),
@@ -186,17 +198,6 @@ async function prepareMount(
   }
 }
 
-function refuseWeaker(manifest: Manifest, request: MountRequest): void {
-  const weaker = manifest.firstBelow(request.require, MANY_REFUSED);
-  if (weaker.length === 0) return;
-  const lines = weaker.map((entry) => `  ${entry.path} (${assuranceOf(entry)})`);
-  throw new Fault(
-    "usage",
-    `${request.ref} has files that are assured by less than "${request.require}":\n${lines.join("\n")}\n` +
-      "Log them with --hash, or mount with --require none",
-  );
-}
-
 function keptEnvironment(environment: Environment): Record<string, string> {
   const kept: Record<string, string> = {};
   for (const [name, value] of Object.entries(environment)) {
@@ -212,36 +213,6 @@ function giveDevice(home: Home, record: MountRecord): void {
     holder.adopt(record.id, JSON.stringify(record), device);
   } finally {
     addon().closeFd(device);
-  }
-}
-
-/** Mounts a device with this process's rights; its descriptor is the caller's. */
-export function attach(record: MountRecord): number {
-  try {
-    return addon().attach(record.directory, { fsname: record.ref, allowOther: record.allowOther });
-  } catch (cause) {
-    const { message } = cause as Error;
-    throw new Fault("denied", `Cannot mount at ${record.directory}: ${message}`, {
-      subject: record.directory,
-      cause,
-    });
-  }
-}
-
-function detach(path: string, force: boolean): void {
-  try {
-    addon().detach(path, force);
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    if (code === "EBUSY") {
-      throw new Fault(
-        "busy",
-        `${path} is in use (a process has a file open or its working directory there); ` +
-          `end it, or let go with: refmount unmount --force ${path}`,
-        { subject: path, cause },
-      );
-    }
-    throw new Fault("denied", `Cannot unmount ${path}: ${message}`, { subject: path, cause });
   }
 }
 

@@ -14,8 +14,10 @@ import { Manifest } from "../registry/manifest.js";
 import { Registry } from "../registry/registry.js";
 import { withRetry } from "../stores/retry.js";
 import { openStores } from "../stores/schemes.js";
+import { limitsWithin } from "../stores/store.js";
 import type { Environment, Home } from "./home.js";
 import { inOrder } from "./in-order.js";
+import { MANY_REFUSED, refuseWeaker } from "./require.js";
 import { TargetTree } from "./target-tree.js";
 
 export interface DownloadRequest {
@@ -95,13 +97,14 @@ export async function downloadRef(
   );
   using manifest = Manifest.open(home.manifestsDir, version.manifestDigest);
   const totals = selectedTotals(manifest, request);
-  refuseWeaker(manifest, request);
+  const weaker = [...weakerThan(request.require, selected(manifest, request.pathPrefix))];
+  refuseWeaker(request.ref, request.require, weaker, "download");
 
   const tree = new TargetTree(
     request.dir ?? join("artifacts", `${version.name}:${version.version}`),
   );
   using observed = Observed.open(join(home.cacheDir, "observed.sqlite"), watch.onNotice);
-  const stores = openStores(watch.environment);
+  const stores = openStores(watch.environment, limitsWithin(request.timeoutMs));
   const tally = new Tally(totals, watch);
   try {
     const download = new Download({
@@ -241,19 +244,13 @@ function selectedTotals(
   return { files, bytes };
 }
 
-function refuseWeaker(manifest: Manifest, request: DownloadRequest): void {
-  const weaker: string[] = [];
-  for (const entry of selected(manifest, request.pathPrefix)) {
-    if (satisfies(assuranceOf(entry), request.require)) continue;
-    weaker.push(`  ${entry.path} (${assuranceOf(entry)})`);
-    if (weaker.length >= MANY) break;
+function* weakerThan(required: Assurance, entries: Iterable<Entry>): IterableIterator<Entry> {
+  let count = 0;
+  for (const entry of entries) {
+    if (satisfies(assuranceOf(entry), required)) continue;
+    yield entry;
+    if (++count === MANY_REFUSED) return;
   }
-  if (weaker.length === 0) return;
-  throw new Fault(
-    "usage",
-    `${request.ref} has files that are assured by less than "${request.require}":\n${weaker.join("\n")}\n` +
-      "Log them with --hash, or download with --require none",
-  );
 }
 
 function missingFault(ref: string, { missing }: Tally): Fault {

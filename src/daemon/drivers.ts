@@ -32,6 +32,7 @@ export async function serveDriver(record: MountRecord, needs: DriverNeeds): Prom
       upcalls: needs.upcalls,
     });
   }
+  const maxOpenBlobs = mostOpenBlobs();
   using holder = Holder.connect(needs.holderSocket);
   const { stateFd, devices } = holder.take(record.id);
   return serveNative({
@@ -42,7 +43,7 @@ export async function serveDriver(record: MountRecord, needs: DriverNeeds): Prom
     io: record.io,
     uid: record.uid,
     gid: record.gid,
-    maxOpenBlobs: mostOpenBlobs(),
+    maxOpenBlobs,
     upcalls: needs.upcalls,
   });
 }

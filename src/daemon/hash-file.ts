@@ -1,10 +1,10 @@
 // Reads one local file, once, to hash it while it is being logged. Keeps no bytes.
 
-import type { BigIntStats } from "node:fs";
 import { open, stat, type FileHandle } from "node:fs/promises";
 import { CHUNK_BYTES, type DigestAlgorithm, type Digests } from "../model/digest.js";
 import { Fault } from "../model/fault.js";
 import { addon, type Hashes } from "../native/addon.js";
+import { sameFile } from "../stores/file.js";
 
 export interface Hashed {
   readonly sizeBytes: number;
@@ -94,15 +94,4 @@ async function readFully(file: FileHandle, buffer: Buffer, position: number): Pr
     filled += bytesRead;
   }
   return filled;
-}
-
-// The change time tells of a write that put the modification time back.
-function sameFile(a: BigIntStats, b: BigIntStats): boolean {
-  return (
-    a.dev === b.dev &&
-    a.ino === b.ino &&
-    a.size === b.size &&
-    a.mtimeNs === b.mtimeNs &&
-    a.ctimeNs === b.ctimeNs
-  );
 }

@@ -3,8 +3,8 @@
 
 import { createHash } from "node:crypto";
 import { chmodSync, lstatSync, mkdirSync } from "node:fs";
-import { homedir, tmpdir, userInfo } from "node:os";
-import { join, resolve } from "node:path";
+import { homedir, tmpdir } from "node:os";
+import { isAbsolute, join, resolve } from "node:path";
 import { Fault } from "../model/fault.js";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -56,8 +56,8 @@ export function openHome(dir: string | undefined, environment: Environment): Hom
 }
 
 function chooseRunDir(root: string | undefined, environment: Environment): string {
-  const runtime = nonEmpty(environment["XDG_RUNTIME_DIR"]);
-  const fallback = join(tmpdir(), `refmount-${userInfo().uid}`);
+  const runtime = absolute(environment["XDG_RUNTIME_DIR"]);
+  const fallback = join(tmpdir(), `refmount-${ownUid()}`);
   if (root === undefined) return runtime === undefined ? fallback : join(runtime, "refmount");
   const inside = join(root, "run");
   if (Buffer.byteLength(join(inside, LONGEST_SOCKET_NAME)) <= MAX_SOCKET_PATH_BYTES) return inside;
@@ -67,7 +67,31 @@ function chooseRunDir(root: string | undefined, environment: Environment): strin
 }
 
 function xdg(environment: Environment, variable: string, fallback: string): string {
-  return nonEmpty(environment[variable]) ?? join(environment["HOME"] ?? homedir(), fallback);
+  return absolute(environment[variable]) ?? join(userFolder(environment), fallback);
+}
+
+function userFolder(environment: Environment): string {
+  const folder = absolute(environment["HOME"]);
+  if (folder !== undefined) return folder;
+  try {
+    return homedir();
+  } catch (cause) {
+    // A container may run as a user that its /etc/passwd does not know.
+    throw new Fault(
+      "usage",
+      "This user has no home folder; choose where refmount keeps its files with --home or REFMOUNT_HOME",
+      { cause },
+    );
+  }
+}
+
+/** The daemon runs elsewhere: a relative path means nothing to it, and the XDG rules ignore them. */
+function absolute(path: string | undefined): string | undefined {
+  return path !== undefined && isAbsolute(path) ? path : undefined;
+}
+
+function ownUid(): number {
+  return process.getuid?.() ?? 0;
 }
 
 function nonEmpty(value: string | undefined): string | undefined {
@@ -90,7 +114,7 @@ function makeFolder(path: string): void {
 function makePrivateFolder(path: string): void {
   makeFolder(path);
   const stat = lstatSync(path);
-  if (!stat.isDirectory() || stat.uid !== userInfo().uid) {
+  if (!stat.isDirectory() || stat.uid !== ownUid()) {
     throw new Fault("denied", `${path} is not a folder of yours; remove it or set REFMOUNT_HOME`, {
       subject: path,
     });

@@ -1,5 +1,7 @@
 // Work on many items at once, the results in the order of the items. Knows nothing of the work.
 
+import { setMaxListeners } from "node:events";
+
 export interface InOrderOptions {
   /** Most items worked on at once. */
   readonly atOnce: number;
@@ -22,6 +24,8 @@ export async function* inOrder<T, R>(
 ): AsyncGenerator<R> {
   const stop = new AbortController();
   const signal = AbortSignal.any([options.signal, stop.signal]);
+  // All the work in flight listens to it: that is no leak.
+  setMaxListeners(0, signal);
   const slots = new Slots(options.atOnce);
   const pending: Promise<Outcome<R>>[] = [];
   // What ended it: work that was aborted then fails for that reason only.

@@ -3,6 +3,7 @@
 
 import { createHash } from "node:crypto";
 import { availableParallelism } from "node:os";
+import { isDeepStrictEqual } from "node:util";
 import { hexToBase64 } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
@@ -10,6 +11,7 @@ import { checkMetadata } from "../model/metadata.js";
 import { parseRef } from "../model/ref.js";
 import { ManifestWriter } from "../registry/manifest-writer.js";
 import { Registry, type LogRequest as RegistryRequest } from "../registry/registry.js";
+import type { Version } from "../registry/version.js";
 import { listFault } from "../stores/file-fault.js";
 import { withRetry } from "../stores/retry.js";
 import { openStores, schemeOf } from "../stores/schemes.js";
@@ -129,6 +131,11 @@ export async function logReferences(
   // From here on nothing waits, so no signal comes between the manifest and its version.
   watch.signal.throwIfAborted();
   const { version, created, revised } = registry.log(recorded, writer.seal());
+  if (!created && describesAnew(recorded, version)) {
+    watch.onNotice(
+      `${version.ref} keeps the description and the metadata with which it was logged first`,
+    );
+  }
   return {
     ref: version.ref,
     version: version.version,
@@ -140,6 +147,13 @@ export async function logReferences(
     created,
     revised,
   };
+}
+
+/** True when a log of what was logged before says other things of it. */
+function describesAnew(request: RegistryRequest, logged: Version): boolean {
+  const { description = null, metadata = {} } = request;
+  if (description !== null && description !== logged.description) return true;
+  return Object.keys(metadata).length > 0 && !isDeepStrictEqual(metadata, logged.metadata);
 }
 
 function toRegistryRequest(request: LogRequest): RegistryRequest {

@@ -1,15 +1,17 @@
 // Is this directory fit to be mounted on? Looks at the mount table first, since touching a stale
 // mount may fail or block.
 
+import { execFile } from "node:child_process";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
-import { setTimeout as delay } from "node:timers/promises";
 import { Fault } from "../model/fault.js";
 import { FS_TYPE, mountAt, readMountInfo } from "../mount/mountinfo.js";
 import { addon } from "../native/addon.js";
 
 /** A live mount answers at once; one that takes longer is not known to be dead, so it is left alone. */
 const STALE_PROBE_MS = 2000;
+const STAT_SCRIPT =
+  "try { require('fs').statSync(process.argv[1]); } catch (error) { process.stdout.write(error.code); }";
 
 /**
  * The absolute path of `dir` without symlinks on the way to it. The last part is not touched: it may
@@ -69,8 +71,8 @@ export function refuseMounted(path: string): void {
 }
 
 async function checkDirectory(path: string): Promise<string[]> {
-  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => {
-    if (cause.code === "EACCES") {
+  const found = await stat(path).catch((cause: unknown) => {
+    if ((cause as NodeJS.ErrnoException).code === "EACCES") {
       throw new Fault("denied", `No permission to look at ${path}`, { subject: path, cause });
     }
     throw new Fault("not-found", `There is no directory ${path}; make it first: mkdir -p ${path}`, {
@@ -87,11 +89,19 @@ async function checkDirectory(path: string): Promise<string[]> {
     : [`${path} is not empty: what is in it is hidden while the artifact is mounted there`];
 }
 
-/** True when the mount at `path` has lost its server ("Transport endpoint is not connected"). */
-async function isStale(path: string): Promise<boolean> {
-  const probe = stat(path).then(
-    () => false,
-    (error: NodeJS.ErrnoException) => error.code === "ENOTCONN" || error.code === "ECONNABORTED",
-  );
-  return Promise.race([probe, delay(STALE_PROBE_MS, false, { ref: false })]);
+/**
+ * True when the mount at `path` has lost its server ("Transport endpoint is not connected"). Looked at
+ * by a process that can be killed: a thread of this one that waits for a mount would keep it alive.
+ */
+function isStale(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    execFile(
+      process.execPath,
+      ["--eval", STAT_SCRIPT, path],
+      { timeout: STALE_PROBE_MS, killSignal: "SIGKILL" },
+      (_error, stdout) => {
+        resolve(stdout === "ENOTCONN" || stdout === "ECONNABORTED");
+      },
+    );
+  });
 }

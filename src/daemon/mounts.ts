@@ -1,15 +1,19 @@
 // The mounts of this daemon, from prepared to gone. Joins registry, stores, cache and mount; the
 // holder keeps what must outlive this process.
 
+import { setTimeout as delay } from "node:timers/promises";
 import { Cache, type CacheUse } from "../cache/cache.js";
 import { deferred, type Deferred } from "../model/deferred.js";
 import { Fault } from "../model/fault.js";
 import type { ServedMount } from "../mount/driver.js";
 import { Holder } from "../mount/holder.js";
-import { addon } from "../native/addon.js";
+import { FS_TYPE, mountAt } from "../mount/mountinfo.js";
+import { requestsMayBeLost } from "../mount/takeover.js";
+import { addon, type Negotiated } from "../native/addon.js";
+import { wholeIndex } from "../registry/index-thread.js";
 import { Manifest } from "../registry/manifest.js";
 import { openStores } from "../stores/schemes.js";
-import type { Store } from "../stores/store.js";
+import { limitsWithin, type Store } from "../stores/store.js";
 import { withRetry } from "../stores/retry.js";
 import { FaultLog } from "./fault-log.js";
 import type { Home } from "./home.js";
@@ -19,6 +23,10 @@ import { serveUpcalls } from "./serving.js";
 
 /** A prepared mount that nobody serves by then was abandoned by its command. */
 const PREPARED_MS = 60_000;
+/** The kernel asks for INIT at once; a mount that is not readable by then never will be. */
+const READY_MS = 15_000;
+/** What users of a mount get to end in, once it was let go because the daemon ends. */
+const LAST_USERS_MS = 3_000;
 
 interface MountSlot {
   readonly record: MountRecord;
@@ -44,12 +52,13 @@ export interface MountsOptions {
 export class Mounts {
   readonly #options: MountsOptions;
   readonly #slots = new Map<string, MountSlot>();
-  readonly #faults = new FaultLog();
+  readonly #faults: FaultLog;
   #cache: Promise<Cache> | null = null;
   #openCache: Cache | null = null;
 
   constructor(options: MountsOptions) {
     this.#options = options;
+    this.#faults = new FaultLog(options.log);
   }
 
   get size(): number {
@@ -58,8 +67,15 @@ export class Mounts {
 
   /** Opens everything a mount needs, so that what cannot work fails before anything is mounted. */
   async prepare(record: MountRecord): Promise<void> {
+    const { home } = this.#options;
+    const cache = await this.#useCache(record.cacheBytes);
+    // The last wish counts: there is one cache for all mounts.
+    const { cacheBytes } = record;
+    if (cacheBytes !== null && cacheBytes !== cache.stats().limitBytes) {
+      await cache.setLimit(cacheBytes);
+    }
     // What is served already is in the mount table, where the command looks; this is about two
-    // commands at once.
+    // commands at once, so nothing may be awaited between here and the slot's entry.
     const taken = [...this.#slots.values()].find(
       ({ record: other, state }) =>
         other.directory === record.directory && (state === "prepared" || state === "starting"),
@@ -73,16 +89,14 @@ export class Mounts {
         },
       );
     }
-    const { home } = this.#options;
-    const cache = await this.#useCache(record.cacheBytes);
     const manifest = Manifest.open(home.manifestsDir, record.manifestDigest);
     const slot: MountSlot = {
       record,
       manifest,
-      stores: openStores(record.environment),
+      stores: openStores(record.environment, limitsWithin(record.timeoutMs)),
       cache,
       use: cache.openUse(record.id),
-      gone: deferred<void>(),
+      gone: deferred(),
       state: "prepared",
       io: record.io,
       served: null,
@@ -100,33 +114,13 @@ export class Mounts {
       throw new Fault("unavailable", "The mount was prepared too long ago; mount it again");
     }
     slot.state = "starting";
+    let negotiated;
     try {
-      slot.served = await serveDriver(slot.record, {
-        home: this.#options.home,
-        holderSocket: this.#options.holderSocket,
-        indexPath: slot.manifest.ensureIndex(),
-        upcalls: serveUpcalls({
-          record: slot.record,
-          manifest: slot.manifest,
-          cache: slot.cache,
-          use: slot.use,
-          fetch: withRetry(slot.stores.fetch, { timeoutMs: slot.record.timeoutMs }),
-          faults: this.#faults,
-          onBug: (error) => this.#bug(error),
-        }),
-      });
+      negotiated = await this.#begin(slot);
     } catch (error) {
       await this.#release(slot);
       throw error;
     }
-    void slot.served.ended.then(({ reason, message }) => {
-      this.#options.log(
-        `${slot.record.ref} at ${slot.record.directory}: ${reason} ${message}`.trim(),
-      );
-      slot.state = "ending";
-      if (reason !== "stopped") void this.#release(slot);
-    });
-    const negotiated = await slot.served.ready;
     slot.state = "serving";
     slot.io = negotiated.io;
     this.#options.log(
@@ -142,6 +136,44 @@ export class Mounts {
     return { io: negotiated.io, notes };
   }
 
+  async #begin(slot: MountSlot): Promise<Negotiated> {
+    const { record, manifest } = slot;
+    const { home, holderSocket } = this.#options;
+    const served = await serveDriver(record, {
+      home,
+      holderSocket,
+      indexPath: await wholeIndex(home.manifestsDir, record.manifestDigest),
+      upcalls: serveUpcalls({
+        record,
+        manifest,
+        cache: slot.cache,
+        use: slot.use,
+        fetch: withRetry(slot.stores.fetch, { timeoutMs: record.timeoutMs }),
+        faults: this.#faults,
+        io: () => slot.io,
+        onBug: (error) => this.#bug(error),
+      }),
+    });
+    if (this.#slots.get(record.id) !== slot) {
+      // Everything was unmounted while this one began.
+      served.stop();
+      throw new Fault("unavailable", "The daemon is ending; try again");
+    }
+    slot.served = served;
+    void served.ended.then(({ reason, message }) => {
+      this.#options.log(`${record.ref} at ${record.directory}: ${reason} ${message}`.trim());
+      slot.state = "ending";
+      if (reason !== "stopped") void this.#release(slot);
+    });
+    return within(READY_MS, served.ready, () => {
+      throw new Fault(
+        "unavailable",
+        `The kernel did not begin to use the mount at ${record.directory}; see the daemon's log`,
+        { subject: record.directory },
+      );
+    });
+  }
+
   /**
    * Takes over the mounts that a predecessor served. One that cannot be served any more is unmounted:
    * readers then get an error instead of waiting for ever.
@@ -151,6 +183,15 @@ export class Mounts {
     const failures: unknown[] = [];
     for (const record of this.#keptRecords()) {
       try {
+        if (requestsMayBeLost(record.directory)) {
+          throw new Fault(
+            "unavailable",
+            `${record.directory} cannot be taken over: what its readers wait for was lost with the ` +
+              "process that served them, and this kernel (before Linux 6.9) does not ask again. " +
+              "Mount it again",
+            { subject: record.directory },
+          );
+        }
         await this.prepare(record);
         await this.serve(record.id);
       } catch (error) {
@@ -169,13 +210,19 @@ export class Mounts {
 
   /**
    * Settles when the mount that was at `dir` is gone; at once with `lazy`, since a mount that was let
-   * go lives on until its last user ends.
+   * go lives on until its last user ends. False when there was none.
    */
-  async gone(dir: string, lazy: boolean): Promise<void> {
-    for (const slot of [...this.#slots.values()].filter((one) => one.record.directory === dir)) {
+  async gone(dir: string, lazy: boolean): Promise<boolean> {
+    // Not one that another command is just beginning there.
+    const slots = [...this.#slots.values()].filter(
+      ({ record, state }) =>
+        record.directory === dir && (state === "serving" || state === "ending"),
+    );
+    for (const slot of slots) {
       if (lazy) slot.state = "ending";
       else if (slot.state !== "ending") await slot.gone.promise;
     }
+    return slots.length > 0;
   }
 
   /** Unmounts what mounts itself; false when the command has to do it. */
@@ -197,9 +244,12 @@ export class Mounts {
         } catch (error) {
           // Unmounted from elsewhere a moment ago, or not ours to unmount: the device closes with us.
           this.#options.log(`unmounting ${slot.record.directory}: ${(error as Error).message}`);
-          await this.#release(slot);
+          return this.#release(slot);
         }
-        return slot.gone.promise;
+        await within(LAST_USERS_MS, slot.gone.promise, () => {
+          this.#options.log(`${slot.record.directory} is still in use: its readers get errors now`);
+          return this.#release(slot);
+        });
       }),
     );
   }
@@ -252,20 +302,44 @@ export class Mounts {
     return this.#cache;
   }
 
+  /** Frees all that a slot holds; one step that fails keeps none of the others from being done. */
   async #release(slot: MountSlot): Promise<void> {
-    if (!this.#slots.delete(slot.record.id)) return;
-    slot.served?.stop();
-    slot.use[Symbol.dispose]();
-    slot.manifest.close();
-    try {
-      using holder = Holder.connect(this.#options.holderSocket);
-      if (holder.list().includes(slot.record.id)) holder.drop(slot.record.id);
-      await slot.stores.close();
-    } catch (error) {
-      this.#bug(error);
+    const { record } = slot;
+    if (!this.#slots.delete(record.id)) return;
+    // Its command mounted, and died before it had it served: a dead mount would stay behind.
+    const begun = slot.state === "prepared" || slot.state === "starting";
+    const abandoned = begun && this.#isKept(record.id) && isOwn(record.directory);
+    const steps: readonly (() => unknown)[] = [
+      () => slot.served?.stop(),
+      () => slot.use[Symbol.dispose](),
+      () => slot.manifest.close(),
+      () => abandoned && addon().detach(record.directory, true),
+      () => this.#drop(record.id),
+      () => slot.stores.close(),
+    ];
+    for (const step of steps) {
+      try {
+        await step();
+      } catch (error) {
+        this.#bug(error);
+      }
     }
     slot.gone.resolve();
     if (this.#slots.size === 0) this.#options.onIdle();
+  }
+
+  #isKept(id: string): boolean {
+    try {
+      using holder = Holder.connect(this.#options.holderSocket);
+      return holder.list().includes(id);
+    } catch {
+      return false;
+    }
+  }
+
+  #drop(id: string): void {
+    using holder = Holder.connect(this.#options.holderSocket);
+    if (holder.list().includes(id)) holder.drop(id);
   }
 
   #keptRecords(): MountRecord[] {
@@ -278,12 +352,16 @@ export class Mounts {
   }
 
   #giveUp(record: MountRecord): void {
-    try {
-      addon().detach(record.directory, true);
-      using holder = Holder.connect(this.#options.holderSocket);
-      if (holder.list().includes(record.id)) holder.drop(record.id);
-    } catch (error) {
-      this.#bug(error);
+    for (const step of [
+      () => isOwn(record.directory) && addon().detach(record.directory, true),
+      // Also when it could not be unmounted: without a descriptor the kernel ends all waiting.
+      () => this.#drop(record.id),
+    ]) {
+      try {
+        step();
+      } catch (error) {
+        this.#bug(error);
+      }
     }
   }
 
@@ -292,13 +370,40 @@ export class Mounts {
   }
 }
 
+/** What `promise` settles to, or what `otherwise` gives when it takes longer than `limitMs`. */
+async function within<T>(
+  limitMs: number,
+  promise: Promise<T>,
+  otherwise: () => T | Promise<T>,
+): Promise<T> {
+  const settled = new AbortController();
+  const late = Symbol("late");
+  const timer = delay(limitMs, late, { signal: settled.signal }).catch(() => late);
+  try {
+    const first = await Promise.race([promise, timer]);
+    return first === late ? await otherwise() : (first as T);
+  } finally {
+    settled.abort();
+  }
+}
+
 function detachBusyLazily(dir: string): void {
   try {
-    addon().detach(dir, false);
+    detachOwn(dir, false);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
-    addon().detach(dir, true);
+    detachOwn(dir, true);
   }
+}
+
+/** Unmounts what of ours is at `dir`; this process may see something else there, or nothing. */
+function detachOwn(dir: string, lazy: boolean): void {
+  if (!isOwn(dir)) throw new Error(`nothing of refmount is mounted at ${dir}`);
+  addon().detach(dir, lazy);
+}
+
+function isOwn(dir: string): boolean {
+  return mountAt(dir)?.fsType === FS_TYPE;
 }
 
 function mountStatus(slot: MountSlot): MountStatus[] {

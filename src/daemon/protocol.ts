@@ -45,11 +45,11 @@ export interface Requests {
   cancel: { readonly request: { readonly id: string }; readonly answer: null };
   /**
    * Answers when the mount is gone and its resources are freed; at once when there is none, or when it
-   * was detached lazily and lives on until its last user ends.
+   * was detached lazily and lives on until its last user ends. `found`: there was one.
    */
   gone: {
     readonly request: { readonly dir: string; readonly lazy: boolean };
-    readonly answer: null;
+    readonly answer: { readonly found: boolean };
   };
   /** Unmounts from the daemon's side: for drivers that mount by themselves. */
   detach: {

@@ -11,7 +11,7 @@ import { encodePin } from "../model/pin.js";
 import type { LentBlob, Upcalls } from "../mount/driver.js";
 import type { Manifest } from "../registry/manifest.js";
 import { NodeFaults, type FaultLog } from "./fault-log.js";
-import type { MountRecord } from "./protocol.js";
+import type { IoMode, MountRecord } from "./protocol.js";
 
 export interface ServingOptions {
   readonly record: MountRecord;
@@ -20,6 +20,8 @@ export interface ServingOptions {
   readonly use: CacheUse;
   readonly fetch: Fetch;
   readonly faults: FaultLog;
+  /** The io mode, as negotiated once it is. */
+  readonly io: () => IoMode;
   /** Gets what is no expected failure. */
   readonly onBug: (error: unknown) => void;
 }
@@ -27,8 +29,6 @@ export interface ServingOptions {
 export function serveUpcalls(options: ServingOptions): Upcalls {
   const { record, manifest, use } = options;
   const failed = new NodeFaults();
-  // What a fill taught beyond the manifest: shown in the attributes of the file.
-  const filled = new Map<number, { readonly sha256: string; readonly assurance: string }>();
 
   const fill = async (node: number): Promise<LentBlob> => {
     failed.throwFresh(node);
@@ -39,7 +39,7 @@ export function serveUpcalls(options: ServingOptions): Upcalls {
         fetch: options.fetch,
         timeoutMs: record.timeoutMs,
         // Nobody checks a passthrough read, so its blob is checked whole before it is opened.
-        rehash: record.io === "passthrough",
+        rehash: options.io() === "passthrough",
       });
       if (!satisfies(blob.assurance, record.require)) {
         blob[Symbol.dispose]();
@@ -51,7 +51,6 @@ export function serveUpcalls(options: ServingOptions): Upcalls {
         );
       }
       failed.forget(node);
-      filled.set(node, { sha256: blob.sha256, assurance: blob.assurance });
       return blob;
     } catch (error) {
       failed.remember(node, error);
@@ -61,9 +60,8 @@ export function serveUpcalls(options: ServingOptions): Upcalls {
   };
 
   const note = (entry: Entry | null, error: unknown): void => {
-    if (!(error instanceof Fault)) options.onBug(error);
     const subject = error instanceof Fault ? (error.subject ?? entry?.uri) : entry?.uri;
-    options.faults.add({
+    const told = options.faults.add({
       at: new Date().toISOString(),
       mount: record.ref,
       path: entry?.path ?? "",
@@ -71,6 +69,7 @@ export function serveUpcalls(options: ServingOptions): Upcalls {
       message: error instanceof Error ? error.message : String(error),
       ...(subject === undefined ? {} : { subject }),
     });
+    if (told && !(error instanceof Fault)) options.onBug(error);
   };
 
   const attribute = (node: number, name: string): string | undefined => {
@@ -85,9 +84,9 @@ export function serveUpcalls(options: ServingOptions): Upcalls {
         return encodeDigests(knownDigests(entry)) || entry.entryDigest;
       case "user.refmount.sha256":
         // Listed for every file, so it is there before it is known: then it is empty.
-        return entry.digests.sha256 ?? filled.get(node)?.sha256 ?? "";
+        return use.known(entry)?.sha256 ?? "";
       case "user.refmount.assurance":
-        return filled.get(node)?.assurance ?? assuranceOf(entry);
+        return use.known(entry)?.assurance ?? assuranceOf(entry);
       default:
         return undefined;
     }
@@ -95,13 +94,20 @@ export function serveUpcalls(options: ServingOptions): Upcalls {
 
   return {
     fill,
-    xattr: (node, name) => {
-      const value = attribute(node, name);
-      return Promise.resolve(value === undefined ? null : Buffer.from(value));
-    },
-    damaged: (node, sha256) => {
-      filled.delete(node);
-      options.cache.damaged(sha256);
+    // A promise also when it fails: the driver is called by the kernel and can catch nothing else.
+    xattr: (node, name) =>
+      Promise.resolve().then(() => {
+        const value = attribute(node, name);
+        return value === undefined ? null : Buffer.from(value);
+      }),
+    damaged: (_node, sha256) => options.cache.damaged(sha256),
+    indexDamaged: () => {
+      manifest.dropIndex();
+      const what = `The inode index of ${record.ref} is damaged, so some of its files cannot be found`;
+      note(
+        null,
+        new Fault("corrupt", `${what}. The next mount compiles it anew: unmount and mount again`),
+      );
     },
   };
 }

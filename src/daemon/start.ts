@@ -2,7 +2,7 @@
 // its log, never holding the caller's pipes.
 
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync, renameSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
@@ -14,6 +14,7 @@ import type { Environment, Home } from "./home.js";
 
 const START_TIMEOUT_MS = 15_000;
 const POLL_MS = 5;
+const MAX_LOG_BYTES = 16 * 1_048_576;
 
 /** Threads for file system calls, hashing and DNS: none of them may wait for another's disk. */
 const WORKER_THREADS = 16;
@@ -58,34 +59,44 @@ export function daemonEnvironment(home: Home, environment: Environment): Record<
  */
 export async function ensureDaemon(home: Home, environment: Environment): Promise<void> {
   const deadline = performance.now() + START_TIMEOUT_MS;
-  while (!(await answers(home))) {
-    if (holderLives(home)) {
-      // It is starting its worker again, or ending after the last unmount: either takes a moment.
-      if (performance.now() > deadline)
-        throw notUp(home, "its holder lives but its worker does not");
-      await delay(POLL_MS);
-      continue;
+  const lock = await claimStart(home, deadline);
+  if (lock === null) return;
+  try {
+    await start(home, environment, deadline);
+  } finally {
+    addon().closeFd(lock);
+  }
+}
+
+/**
+ * Waits until a daemon answers, or until it is this process's turn to start one.
+ * @returns the lock of whoever starts one, to be closed; null when a daemon answers.
+ * @throws Fault `unavailable` when neither comes about.
+ */
+export async function claimStart(
+  home: Home,
+  deadline = performance.now() + START_TIMEOUT_MS,
+): Promise<number | null> {
+  for (;;) {
+    if (await answers(home)) return null;
+    let why = "its holder lives but its worker does not";
+    // One that lives is starting its worker again, or ending after the last unmount.
+    if (!holderLives(home)) {
+      why = "another command has been starting it";
+      const lock = addon().lockFile(join(home.runDir, "start.lock"));
+      if (lock !== null) {
+        // It may have come up between our question and the lock.
+        if (!(await answers(home)) && !holderLives(home)) return lock;
+        addon().closeFd(lock);
+      }
     }
-    const lock = addon().lockFile(join(home.runDir, "start.lock"));
-    if (lock === null) {
-      // Another command is starting it.
-      if (performance.now() > deadline) throw notUp(home, "another command has been starting it");
-      await delay(POLL_MS);
-      continue;
-    }
-    try {
-      // It may have come up between our question and the lock.
-      if ((await answers(home)) || holderLives(home)) continue;
-      await start(home, environment, deadline);
-      return;
-    } finally {
-      addon().closeFd(lock);
-    }
+    if (performance.now() > deadline) throw notUp(home, why);
+    await delay(POLL_MS);
   }
 }
 
 async function start(home: Home, environment: Environment, deadline: number): Promise<void> {
-  const log = openSync(home.logPath, "a", 0o600);
+  const log = openLog(home.logPath);
   const child = spawn(holderPath(), holderArguments(home), {
     cwd: "/",
     detached: true,
@@ -105,7 +116,8 @@ async function start(home: Home, environment: Environment, deadline: number): Pr
   }
 }
 
-function holderLives(home: Home): boolean {
+/** False when there is no daemon, not even one that starts its worker again. */
+export function holderLives(home: Home): boolean {
   try {
     Holder.connect(home.holderSocket)[Symbol.dispose]();
     return true;
@@ -116,6 +128,20 @@ function holderLives(home: Home): boolean {
 
 async function answers(home: Home): Promise<boolean> {
   return (await call(home.controlSocket, "status", {}).catch(() => null)) !== null;
+}
+
+/** The log of one daemon after the other; one that has grown large is put aside first. */
+function openLog(path: string): number {
+  try {
+    const sizeBytes = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+    if (sizeBytes > MAX_LOG_BYTES) renameSync(path, `${path}.1`);
+    return openSync(path, "a", 0o600);
+  } catch (cause) {
+    throw new Fault("denied", `Cannot write the daemon's log: ${(cause as Error).message}`, {
+      subject: path,
+      cause,
+    });
+  }
 }
 
 function notUp(home: Home, why: string): Fault {

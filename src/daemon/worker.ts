@@ -12,6 +12,8 @@ import type { Requests, Verb } from "./protocol.js";
 
 /** How long a daemon without a mount waits for the next one. */
 const GRACE_MS = 10_000;
+/** How long one that has just started waits, at least, for the command that started it. */
+const FIRST_GRACE_MS = 5_000;
 
 export interface WorkerOptions {
   readonly home: Home;
@@ -46,13 +48,15 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
   let grace: NodeJS.Timeout | undefined;
   let answeringCount = 0;
   let ending = false;
+  let wasUsed = options.foreground;
   const waitForWork = (): void => {
     clearTimeout(grace);
+    const waitMs = wasUsed ? graceMs : Math.max(graceMs, FIRST_GRACE_MS);
     grace = setTimeout(() => {
       if (mounts.size > 0) return;
       if (answeringCount > 0) waitForWork();
       else finish("nothing is mounted any more");
-    }, graceMs);
+    }, waitMs);
   };
   const mounts = new Mounts({
     home,
@@ -63,32 +67,48 @@ export async function runWorker(options: WorkerOptions): Promise<void> {
 
   const answering: Answering = async ({ verb, request }) => {
     if (ending && verb === "prepare") throw endingFault();
+    wasUsed ||= verb === "prepare";
     if (mounts.size === 0 && grace !== undefined) waitForWork();
     answeringCount++;
     try {
+      if (!Object.hasOwn(VERBS, verb)) throw otherVersionFault(verb);
       return await VERBS[verb](mounts, request as never);
     } finally {
       answeringCount--;
     }
   };
-  const server = await listen(home.controlSocket, answering, (error) =>
+  const listening = await listen(home.controlSocket, answering, (error) =>
     log(error instanceof Error ? (error.stack ?? error.message) : String(error)),
   );
-  options.stop.addEventListener("abort", () => finish(String(options.stop.reason)));
-  log(`serving (pid ${process.pid}, holder ${process.ppid})`);
-  const failures = await mounts.resume();
-  // In the foreground there is nothing to wait for once the mount it was started for is gone.
-  if (options.foreground && failures.length > 0) throw failures[0];
-  waitForWork();
+  try {
+    const stop = (): void => finish(String(options.stop.reason));
+    options.stop.addEventListener("abort", stop);
+    if (options.stop.aborted) stop();
+    log(`serving (pid ${process.pid}, holder ${process.ppid})`);
+    const failures = await mounts.resume();
+    // In the foreground there is nothing to wait for once the mount it was started for is gone.
+    if (options.foreground && failures.length > 0) throw failures[0];
+    waitForWork();
+    log(`ending: ${await finished}`);
+  } finally {
+    ending = true;
+    // New commands start a new daemon; those under way are answered first.
+    listening.stop();
+    await mounts.unmountAll();
+    await listening.answered();
+    await mounts.close();
+    clearTimeout(grace);
+    addon().closeFd(lock);
+    log("ended");
+  }
+}
 
-  log(`ending: ${await finished}`);
-  // New commands start a new daemon; those under way are answered first.
-  server.close();
-  await mounts.unmountAll();
-  await mounts.close();
-  clearTimeout(grace);
-  addon().closeFd(lock);
-  log("ended");
+function otherVersionFault(verb: string): Fault {
+  return new Fault(
+    "usage",
+    `The daemon that runs does not know "${verb}": it is of another version of refmount. ` +
+      "Unmount what it serves, and the next mount starts the new one",
+  );
 }
 
 /** Tells a command that came too late to start the next daemon: see `prepareMount`. */
@@ -113,10 +133,7 @@ const VERBS: Verbs = {
     await mounts.cancel(id);
     return null;
   },
-  gone: async (mounts, { dir, lazy }) => {
-    await mounts.gone(dir, lazy);
-    return null;
-  },
+  gone: async (mounts, { dir, lazy }) => ({ found: await mounts.gone(dir, lazy) }),
   detach: async (mounts, { dir, force }) => ({ detached: await mounts.detach(dir, force) }),
   status: (mounts) => Promise.resolve(mounts.status()),
 };

@@ -70,8 +70,10 @@ export class CheckedBlobs {
   }
 
   forget(sha256: string): void {
-    for (const [node, blob] of this.#kept.entries()) {
-      if (blob.sha256 === sha256) this.#kept.delete(node);
+    for (const open of [this.#kept, this.#temporary]) {
+      for (const [node, blob] of [...open.entries()]) {
+        if (blob.sha256 === sha256) open.delete(node);
+      }
     }
   }
 

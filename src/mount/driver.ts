@@ -14,6 +14,8 @@ export interface Upcalls {
   xattr(node: number, name: string): Promise<Uint8Array | null>;
   /** A read found the blob of `node` damaged; a new `fill` follows. */
   damaged(node: number, sha256: string): void;
+  /** Something of the inode index was refused because it is damaged; told once per mount. */
+  indexDamaged(): void;
 }
 
 /** A blob that stays where it is until disposed: a driver disposes it once it holds it open. */

@@ -1,6 +1,6 @@
 // libfuse's requests of one mount, answered from the tree and the blobs. Mounts nothing.
 
-import { errnoOf } from "../model/fault.js";
+import { errnoOf, Fault } from "../model/fault.js";
 import type { SessionStats } from "../native/addon.js";
 import { CheckedBlobs } from "./checked-blobs.js";
 import type { Upcalls } from "./driver.js";
@@ -22,6 +22,7 @@ export class FuseRequests {
   #reads = 0;
   #readBytes = 0;
   #ended = false;
+  #indexDamaged = false;
 
   constructor(tree: FuseTree, upcalls: Upcalls) {
     this.#tree = tree;
@@ -161,6 +162,10 @@ export class FuseRequests {
     if (this.blobs.isFillError(error) || this.#reported.has(message)) return;
     if (this.#reported.size >= MAX_REPORTED) return;
     this.#reported.add(message);
+    if (error instanceof Fault && error.kind === "corrupt" && !this.#indexDamaged) {
+      this.#indexDamaged = true;
+      this.#upcalls.indexDamaged();
+    }
     process.emitWarning(error instanceof Error ? error : message);
   }
 }

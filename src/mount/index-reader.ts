@@ -3,20 +3,21 @@
 
 import { crc32c } from "../model/crc32c.js";
 import { Fault } from "../model/fault.js";
+import {
+  FLAG_SIZE_UNKNOWN,
+  HEADER_BYTES,
+  HEADER_CRC_OFFSET,
+  INDEX_MAGIC,
+  INDEX_VERSION,
+  KIND_DIRECTORY,
+  KIND_FILE,
+  RECORD_BYTES,
+  RECORD_CRC_OFFSET,
+} from "../model/index-format.js";
+import { MAX_NAME_BYTES } from "../model/path.js";
 import { PagedFile } from "./paged-file.js";
 
 export const ROOT_NODE = 1;
-
-const MAGIC = "RFMIDX01";
-const VERSION = 1;
-const HEADER_BYTES = 128;
-const HEADER_CRC_OFFSET = 12;
-const RECORD_BYTES = 48;
-const RECORD_CRC_OFFSET = 44;
-const KIND_DIRECTORY = 1;
-const KIND_FILE = 2;
-const FLAG_SIZE_UNKNOWN = 1;
-const MAX_NAME_BYTES = 255;
 
 /** One file or directory. Children of a directory have consecutive ids and are sorted by name. */
 export interface IndexNode {
@@ -111,7 +112,8 @@ export class IndexReader implements Disposable {
     let high = parent.firstChild + parent.childCount - 1;
     while (low <= high) {
       const middle = low + ((high - low) >>> 1);
-      const node = this.#childOf(parent, middle);
+      const node = this.#wholeChild(parent, middle);
+      if (node === null) return this.#lookupBySteps(parent, low, high, name);
       const order = Buffer.compare(node.name, name);
       if (order === 0) return node;
       if (order < 0) low = middle + 1;
@@ -133,6 +135,24 @@ export class IndexReader implements Disposable {
 
   [Symbol.dispose](): void {
     this.#file[Symbol.dispose]();
+  }
+
+  // A damaged record in the way of the search does not hide the names beside it.
+  #lookupBySteps(parent: IndexNode, low: number, high: number, name: Uint8Array): IndexNode {
+    for (let id = low; id <= high; id++) {
+      const node = this.#wholeChild(parent, id);
+      if (node !== null && Buffer.compare(node.name, name) === 0) return node;
+    }
+    throw this.#damaged(`a node in directory ${parent.id} that may be the one is damaged`);
+  }
+
+  #wholeChild(parent: IndexNode, id: number): IndexNode | null {
+    try {
+      return this.#childOf(parent, id);
+    } catch (error) {
+      if (error instanceof Fault && error.kind === "corrupt") return null;
+      throw error;
+    }
   }
 
   #childOf(parent: IndexNode, id: number): IndexNode {
@@ -166,11 +186,12 @@ export class IndexReader implements Disposable {
   }
 
   #checkHeader(header: Buffer): void {
-    if (header.length < HEADER_BYTES || header.toString("latin1", 0, 8) !== MAGIC) {
+    if (header.length < HEADER_BYTES || header.toString("latin1", 0, 8) !== INDEX_MAGIC) {
       throw this.#damaged("it is no inode index");
     }
     const version = header.readUInt32LE(8);
-    if (version !== VERSION) throw this.#damaged(`its version is ${version}, not ${VERSION}`);
+    if (version !== INDEX_VERSION)
+      throw this.#damaged(`its version is ${version}, not ${INDEX_VERSION}`);
     const zeroed = Buffer.from(header);
     zeroed.writeUInt32LE(0, HEADER_CRC_OFFSET);
     if (crc32c(zeroed) !== header.readUInt32LE(HEADER_CRC_OFFSET)) {

@@ -3,7 +3,7 @@
 
 import { addon, type Negotiated, type Session } from "../native/addon.js";
 import { deferred } from "../model/deferred.js";
-import { errnoOf } from "../model/fault.js";
+import { errnoOf, Fault } from "../model/fault.js";
 import type { EndReason, ServedMount, Upcalls } from "./driver.js";
 
 export interface NativeServeOptions {
@@ -28,8 +28,11 @@ export function serveNative(options: NativeServeOptions): ServedMount {
   // A mount may end before anybody waits for it to be ready.
   ready.promise.catch(() => undefined);
   let live = true;
+  // From here on requests are for a successor, or for nobody.
+  let stopping = false;
 
   const fill = async (node: number): Promise<void> => {
+    if (stopping) return;
     try {
       using blob = await upcalls.fill(node);
       if (live) session.provide(node, blob);
@@ -38,7 +41,13 @@ export function serveNative(options: NativeServeOptions): ServedMount {
     }
   };
   const xattr = async (token: number, node: number, name: string): Promise<void> => {
-    const value = await upcalls.xattr(node, name).catch(() => null);
+    if (stopping) return;
+    let value: Uint8Array | null = null;
+    try {
+      value = await upcalls.xattr(node, name);
+    } catch {
+      // Whoever computes it tells why; to the reader the attribute is not there.
+    }
     if (live) session.replyXattr(token, value);
   };
 
@@ -46,11 +55,17 @@ export function serveNative(options: NativeServeOptions): ServedMount {
     ...rest,
     onFill: (node) => void fill(node),
     onDamage: (node, sha256) => upcalls.damaged(node, sha256),
+    onIndexDamage: () => upcalls.indexDamaged(),
     onXattr: (token, node, name) => void xattr(token, node, name),
     onReady: (negotiated) => ready.resolve(negotiated),
     onEnd: (reason, message) => {
       live = false;
-      ready.reject(new Error(`The mount ended before it was readable: ${message}`));
+      ready.reject(
+        new Fault(
+          "unavailable",
+          `The mount ended before it was readable: ${message}; mount it again`,
+        ),
+      );
       ended.resolve({ reason, message });
     },
   });
@@ -58,7 +73,10 @@ export function serveNative(options: NativeServeOptions): ServedMount {
     ready: ready.promise,
     ended: ended.promise,
     forget: (sha256) => live && session.forget(sha256),
-    stop: () => live && session.stop(),
+    stop: () => {
+      stopping = true;
+      if (live) session.stop();
+    },
     stats: () => session.stats(),
   };
 }

@@ -68,6 +68,8 @@ export interface SessionOptions {
   readonly onFill: (node: number) => void;
   /** A read of `node` found its blob damaged; a call of onFill follows. */
   readonly onDamage: (node: number, sha256: string) => void;
+  /** The inode index is damaged: something of it was refused with EIO. Called once. */
+  readonly onIndexDamage: () => void;
   /** Somebody asks for an extended attribute; answer with `replyXattr(token, …)`. */
   readonly onXattr: (token: number, node: number, name: string) => void;
   /** INIT was answered (or taken over): the mount is readable. */
@@ -142,6 +144,8 @@ export interface Addon {
   attach(dir: string, options: AttachOptions): number;
   /** umount2, or fusermount3 -u where that is not permitted. Throws an Error with `code`. */
   detach(dir: string, lazy: boolean): void;
+  /** A file in memory that holds `text`, open at its beginning; its descriptor is the caller's. */
+  memoryFile(text: string): number;
   /** Closes a raw descriptor. */
   closeFd(fd: number): void;
   /** Connects to a SOCK_SEQPACKET socket of the holder. */
@@ -150,6 +154,11 @@ export interface Addon {
   syncFs(path: string): Promise<void>;
   /** An exclusive flock on `path` (made when missing), kept until closeFd; null when another has it. */
   lockFile(path: string): number | null;
+  /**
+   * From here on SIGTERM, SIGINT and SIGHUP wait for the program that `exec` makes of this process.
+   * Not undone: for a process that ends when that fails.
+   */
+  holdSignals(): void;
   /**
    * execve: replaces this process by the program at `path`; `args` is what follows argv[0], which is
    * `path`. Besides the standard streams only the descriptors in `keepFds` survive. Returns only by

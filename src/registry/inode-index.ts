@@ -4,18 +4,20 @@
 
 import { closeSync, openSync, readSync, fstatSync, writeSync } from "node:fs";
 import { crc32c } from "../model/crc32c.js";
+import {
+  FLAG_SIZE_UNKNOWN,
+  HEADER_BYTES,
+  HEADER_CRC_OFFSET,
+  INDEX_MAGIC,
+  INDEX_VERSION,
+  KIND_DIRECTORY,
+  KIND_FILE,
+  RECORD_BYTES,
+  RECORD_CRC_OFFSET,
+} from "../model/index-format.js";
 import { MAX_NAME_BYTES } from "../model/path.js";
 
-const MAGIC = "RFMIDX01";
-const VERSION = 1;
-const HEADER_BYTES = 128;
-const HEADER_CRC_OFFSET = 12;
-const RECORD_BYTES = 48;
-const RECORD_CRC_OFFSET = 44;
 const ID_BYTES = 8;
-const KIND_DIRECTORY = 1;
-const KIND_FILE = 2;
-const FLAG_SIZE_UNKNOWN = 1;
 
 export interface IndexNode {
   /** 1 for the root, then each the next. */
@@ -73,8 +75,8 @@ export function writeIndex(path: string, header: IndexHeader, nodes: Iterable<In
 }
 
 /**
- * True when the file at `path` is a whole index of the manifest `digest`: header and length. The
- * records have their own checksums, for whoever reads them.
+ * True when the file at `path` is a whole index of the manifest `digest`: header, length and root. The
+ * other records have their own checksums, for whoever reads them.
  */
 export function isIndexOf(path: string, digest: string): boolean {
   let fd: number;
@@ -84,16 +86,18 @@ export function isIndexOf(path: string, digest: string): boolean {
     return false;
   }
   try {
-    const header = Buffer.alloc(HEADER_BYTES);
-    if (readSync(fd, header, 0, HEADER_BYTES, 0) !== HEADER_BYTES) return false;
+    const beginning = Buffer.alloc(HEADER_BYTES + RECORD_BYTES);
+    if (readSync(fd, beginning, 0, beginning.length, 0) !== beginning.length) return false;
+    const header = beginning.subarray(0, HEADER_BYTES);
     const crc = header.readUInt32LE(HEADER_CRC_OFFSET);
     header.writeUInt32LE(0, HEADER_CRC_OFFSET);
     return (
-      header.toString("latin1", 0, 8) === MAGIC &&
-      header.readUInt32LE(8) === VERSION &&
+      header.toString("latin1", 0, 8) === INDEX_MAGIC &&
+      header.readUInt32LE(8) === INDEX_VERSION &&
       crc === crc32c(header) &&
       header.toString("hex", 64, 96) === digest &&
-      header.readBigUInt64LE(48) + header.readBigUInt64LE(56) === BigInt(fstatSync(fd).size)
+      header.readBigUInt64LE(48) + header.readBigUInt64LE(56) === BigInt(fstatSync(fd).size) &&
+      isWholeRoot(beginning.subarray(HEADER_BYTES))
     );
   } catch {
     return false;
@@ -102,10 +106,20 @@ export function isIndexOf(path: string, digest: string): boolean {
   }
 }
 
+/** The root's record covers its id, 1, and a name of no bytes. */
+function isWholeRoot(record: Buffer): boolean {
+  const checked = Buffer.alloc(RECORD_CRC_OFFSET + ID_BYTES);
+  record.copy(checked, 0, 0, RECORD_CRC_OFFSET);
+  checked.writeBigUInt64LE(1n, RECORD_CRC_OFFSET);
+  return (
+    record.readUInt16LE(36) === 0 && crc32c(checked) === record.readUInt32LE(RECORD_CRC_OFFSET)
+  );
+}
+
 function encodeHeader(header: IndexHeader, namesOffset: number, namesBytes: number): Buffer {
   const bytes = Buffer.alloc(HEADER_BYTES);
-  bytes.write(MAGIC, 0, "latin1");
-  bytes.writeUInt32LE(VERSION, 8);
+  bytes.write(INDEX_MAGIC, 0, "latin1");
+  bytes.writeUInt32LE(INDEX_VERSION, 8);
   bytes.writeBigUInt64LE(BigInt(header.nodeCount), 16);
   bytes.writeBigUInt64LE(BigInt(header.fileCount), 24);
   bytes.writeBigUInt64LE(BigInt(header.totalBytes), 32);

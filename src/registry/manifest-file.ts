@@ -63,8 +63,10 @@ export interface EntryRow {
 }
 
 /** An entry row as SQLite gives it fastest: the values in the order of ENTRY_COLUMNS. */
-export type EntryValues = readonly [
-  id: number,
+export type EntryValues = readonly [id: number, ...EntryFields, checkCrc: number];
+
+/** What a row says of its file, without its id and its check. */
+export type EntryFields = readonly [
   path: string,
   sizeBytes: number | null,
   entryDigest: string,
@@ -74,7 +76,6 @@ export type EntryValues = readonly [
   claims: string,
   mtimeMs: number | null,
   chunksSha256: string | null,
-  checkCrc: number,
 ];
 
 export function toEntryRow(values: EntryValues): EntryRow {

@@ -22,6 +22,7 @@ import {
   ROOT_ID,
   sha256Hex,
   toEntryRow,
+  type EntryFields,
   type EntryValues,
 } from "./manifest-file.js";
 import { countsBy, writeMeta, type ManifestSums, type SealedManifest } from "./manifest-meta.js";
@@ -57,20 +58,11 @@ const STAGING_SCHEMA = `
   CREATE TABLE staged_chunk (id INTEGER PRIMARY KEY, sha256s BLOB NOT NULL);
 `;
 
-/** A staged entry: `kind`, `assurance`, `chunk_id`, then all but the first and last of EntryValues. */
 type StagedFile = readonly [
   kind: typeof FILE,
   assurance: Assurance,
   chunkId: number | null,
-  path: string,
-  sizeBytes: number | null,
-  entryDigest: string,
-  uri: string,
-  pin: string,
-  digests: string,
-  claims: string,
-  mtimeMs: number | null,
-  chunksSha256: string | null,
+  ...EntryFields,
 ];
 
 type StagedDirectory = readonly [

@@ -1,7 +1,7 @@
 // Reads a sealed manifest. Every row is checked before it is used: a damaged manifest is a `corrupt`
 // fault, never another file. Writes nothing but a missing index.
 
-import { existsSync } from "node:fs";
+import { existsSync, rmSync } from "node:fs";
 import { ASSURANCES, assuranceOf, satisfies, type Assurance } from "../model/assurance.js";
 import { decodeClaims, decodeDigests } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
@@ -213,6 +213,11 @@ export class Manifest implements Disposable {
       staging.publish("idx", path);
     }
     return path;
+  }
+
+  /** Removes the inode index, found damaged: the next mount compiles it anew. */
+  dropIndex(): void {
+    this.#db.guard(() => rmSync(indexPath(this.#manifestsDir, this.digest), { force: true }));
   }
 
   /** Writes the inode index of a verified manifest to a new file. */

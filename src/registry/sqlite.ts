@@ -3,8 +3,9 @@
 
 import { closeSync, mkdirSync, openSync } from "node:fs";
 import { dirname } from "node:path";
-import Sqlite from "better-sqlite3";
+import type Sqlite from "better-sqlite3";
 import { Fault } from "../model/fault.js";
+import { openSqlite } from "../native/sqlite.js";
 
 export type Statement<Parameters extends unknown[], Row = unknown> = Sqlite.Statement<
   Parameters,
@@ -38,7 +39,7 @@ export class Database implements Disposable {
     this.#options = options;
     this.#db = this.guard(() => {
       if (options.mode === "create") createPrivateFile(options.path);
-      return new Sqlite(options.path, {
+      return openSqlite(options.path, {
         readonly: options.mode === "readonly",
         fileMustExist: true,
         timeout: options.busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS,

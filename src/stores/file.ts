@@ -253,7 +253,8 @@ async function* readRange(
   }
 }
 
-function sameFile(a: BigIntStats, b: BigIntStats): boolean {
+/** True when the file was not written to in between; the change time tells also of a write that put the modification time back. */
+export function sameFile(a: BigIntStats, b: BigIntStats): boolean {
   return (
     a.dev === b.dev &&
     a.ino === b.ino &&

@@ -65,3 +65,12 @@ export interface StoreOptions {
 export const CONNECT_TIMEOUT_MS = 5_000;
 export const STALL_TIMEOUT_MS = 20_000;
 export const RETRY_TIMEOUT_MS = 60_000;
+
+/** The limits of a store for somebody who gives up after `timeoutMs` without progress. */
+export function limitsWithin(timeoutMs: number): StoreOptions {
+  return {
+    connectTimeoutMs: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
+    stallTimeoutMs: Math.min(STALL_TIMEOUT_MS, timeoutMs),
+    retryTimeoutMs: Math.min(RETRY_TIMEOUT_MS, timeoutMs),
+  };
+}

@@ -96,3 +96,22 @@ test("the signal's reason is thrown", async () => {
   );
   await expect(results).rejects.toThrow("enough");
 });
+
+test("work in flight may listen to its signal, however many there are, without a warning", async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning);
+  process.on("warning", onWarning);
+  try {
+    const items = Array.from({ length: 50 }, (_, index) => index);
+    const work = async (_: number, signal: AbortSignal): Promise<void> => {
+      const heard = (): void => undefined;
+      signal.addEventListener("abort", heard);
+      await new Promise(setImmediate);
+      signal.removeEventListener("abort", heard);
+    };
+    await collect(inOrder(items, limits({ atOnce: 32, window: 64 }), work));
+    expect(warnings).toEqual([]);
+  } finally {
+    process.off("warning", onWarning);
+  }
+});

@@ -230,6 +230,24 @@ describe("names that are no paths", () => {
     expect(fault.message).toMatch(/cannot be a file and/);
   });
 
+  test("the same content again keeps the first description and metadata, and says so", async () => {
+    const ref = [`file://${await rig.tree("data", { a: "a" })}`];
+    await log(ref, { description: "first", metadata: { rows: 1 } });
+    await log(ref, { description: "first", metadata: { rows: 1 } });
+    await log(ref);
+    expect(notices).toEqual([]);
+    expect(await log(ref, { description: "second", metadata: { rows: 1 } })).toMatchObject({
+      ref: "mnist:v0",
+      created: false,
+    });
+    await log(ref, { metadata: { rows: 2 } });
+    const note = expect.stringMatching(
+      /^mnist:v0 keeps the description and the metadata/,
+    ) as string;
+    expect(notices).toEqual([note, note]);
+    expect(findVersion(home, "mnist").metadata).toEqual({ rows: 1 });
+  });
+
   test("the same path from two sources is taken once when it has the same content", async () => {
     s3.bucket("bkt").put("k/a", "1");
     expect(paths(await log(["s3://bkt/k", "s3://bkt/k/a"]))).toEqual(["a"]);

@@ -8,7 +8,7 @@ import { describe, expect, test } from "vitest";
 import { needs } from "../support/needs.js";
 import { readFileElsewhere, run } from "../support/reader.js";
 import { Rig } from "../support/rig.js";
-import { statusOf } from "../support/status.js";
+import { statusOf, until } from "../support/status.js";
 
 const LARGE = randomBytes(20_000_000);
 
@@ -95,6 +95,10 @@ describe.runIf(needs("fuse", "addon", "root"))("a mounted version", () => {
     await readFileElsewhere(join(dir, "train/large.bin"));
     await rig.ok("unmount", dir);
     await rm(rig.path("data"), { recursive: true });
+    await until(
+      () => rig.processes(),
+      (pids) => pids.length === 0,
+    );
     const again = await rig.mount("demo", "mnt");
     const other = await rig.mount("other", "mnt2");
     expect((await readFileElsewhere(join(again, "train/large.bin"))).equals(LARGE)).toBe(true);

@@ -6,7 +6,7 @@ import { describe, expect, test } from "vitest";
 import { needs } from "../support/needs.js";
 import { Holding, readFileElsewhere, run } from "../support/reader.js";
 import { Rig } from "../support/rig.js";
-import { statusOf, until } from "../support/status.js";
+import { killDaemon, until } from "../support/status.js";
 
 async function loggedRig(): Promise<Rig> {
   const rig = await Rig.create();
@@ -97,9 +97,7 @@ describe.runIf(needs("fuse", "addon", "root"))("a mountpoint", () => {
   test("left dead by a killed daemon is replaced by the next mount", async () => {
     await using rig = await loggedRig();
     const dir = await rig.mount("demo", "mnt");
-    const { pid, workerPid } = await statusOf(rig);
-    // Both at once, so that neither can clear up.
-    await run("kill", "-9", String(pid), String(workerPid));
+    await killDaemon(rig);
     await until(
       () => run("stat", dir).then(() => "", String),
       (message) => message.includes("Transport endpoint is not connected"),

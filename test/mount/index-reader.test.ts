@@ -214,6 +214,22 @@ describe("a damaged index", () => {
     expect(index.node(4).id).toBe(4);
   });
 
+  test("a damaged record hides no name beside it", () => {
+    const names = ["a", "b", "c", "d", "e", "f", "g"];
+    const flat = buildIndex(names.map((path) => ({ path, sizeBytes: 1 })));
+    for (const damaged of names) {
+      const copy = Buffer.from(flat.bytes);
+      const record = recordOf(copy, flat.ids.get(damaged) ?? 0);
+      record.writeUInt8(record.readUInt8(0) ^ 1, 0);
+      using index = openBytes(copy);
+      for (const name of names) {
+        const find = (): unknown => index.lookup(index.node(1), Buffer.from(name))?.id;
+        if (name === damaged) expect(faultOf(find).kind).toBe("corrupt");
+        else expect(find()).toBe(flat.ids.get(name));
+      }
+    }
+  });
+
   test("records that lead outside, backwards or to a stranger are refused", () => {
     const id = ids.get("a") ?? 0;
     const changes: ((record: Buffer) => void)[] = [

@@ -1,4 +1,5 @@
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import {
   chmodSync,
   closeSync,
@@ -102,6 +103,19 @@ test("SIGTERM and SIGINT are passed on as SIGTERM, and the holder ends with the 
     expect(await life.next()).toEqual({ signal: "SIGTERM" });
     expect(await rig.ended()).toBe(0);
   }
+});
+
+test.each([
+  ["exit 143", 0],
+  ["trap - TERM; kill -TERM $$", 0],
+  ["exit 7", 1],
+])("a worker that answers SIGTERM with `%s` ends the holder with %i", async (answer, code) => {
+  await using rig = new HolderRig();
+  const script = `trap '${answer}' TERM; echo up; while :; do sleep 0.05; done`;
+  const holder = spawn(holderPath(), ["--socket", rig.socketPath, "--", "sh", "-c", script]);
+  await once(holder.stdout, "data");
+  holder.kill("SIGTERM");
+  expect(await once(holder, "exit")).toEqual([code, null]);
 });
 
 test("a second SIGTERM kills a worker that does not end", async () => {

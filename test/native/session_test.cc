@@ -240,6 +240,21 @@ void SignalsEndParkedReads() {
   CHECK(session->Counts().parked == 0);
 }
 
+void SignalsEndRequestsThatHaveToWaitAgain() {
+  ParkedRequests parked;
+  const Pending read{.kind = Pending::kRead, .device = 0, .size = 10, .unique = 42, .node = kFile};
+  const auto nothing = [] { return ParkedRequests::Found::kNothing; };
+  CHECK(parked.Park(read, nothing) == ParkedRequests::Next::kAskForBlob);
+  CHECK(parked.BeginDrain(kFile));
+  const auto batch = parked.TakeBatch(kFile, 8, true);
+  CHECK(batch.requests.size() == 1 && !batch.done);
+  // It is being served, so the signal does not find it.
+  CHECK(!parked.Interrupt(42));
+  const auto setback = parked.WaitAgain(kFile, batch.requests, false);
+  CHECK(setback.interrupted.size() == 1 && setback.hopeless.empty() && !setback.ask);
+  CHECK(parked.size() == 0);
+}
+
 void FailuresReachEveryReader() {
   Rig rig;
   const auto session = rig.Start();
@@ -423,6 +438,7 @@ void SurvivesAnyBytes() {
 int main() {
   refmount::ParksUntilProvided();
   refmount::SignalsEndParkedReads();
+  refmount::SignalsEndRequestsThatHaveToWaitAgain();
   refmount::FailuresReachEveryReader();
   refmount::DamageIsNeverServed();
   refmount::SizesAreLearnt();

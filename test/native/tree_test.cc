@@ -146,6 +146,27 @@ void FlippedBitsAreErrorsNotOtherFiles() {
   }
 }
 
+void DamagedRecordsHideNoOtherName() {
+  std::vector<TestRecord> records = {{.firstChild = 2, .childCount = 9, .kind = 1}};
+  for (const char* name : {"a", "b", "c", "d", "e", "f", "g", "h", "i"}) {
+    records.push_back({.parent = 1, .name = name});
+  }
+  const Bytes whole = IndexBytes(records);
+  for (uint64_t damaged = 2; damaged <= 10; damaged++) {
+    Bytes bytes = whole;
+    bytes[128 + 48 * (damaged - 1)] ^= 0x01;
+    std::unique_ptr<uint8_t[]> held;
+    Result<Tree> parsed = Parse(bytes, &held);
+    CHECK(parsed.ok());
+    Node node;
+    for (uint64_t id = 2; id <= 10; id++) {
+      const std::string name(1, static_cast<char>('a' + id - 2));
+      const int error = LookUp(parsed.value(), 1, name, &node);
+      CHECK(id == damaged ? error == EIO : error == 0 && node.id == id);
+    }
+  }
+}
+
 void SurvivesHostileStructure() {
   // Checksums are right in all of these: somebody wrote the file on purpose.
   std::vector<std::vector<TestRecord>> trees(8, TestTree());
@@ -199,6 +220,7 @@ int main() {
   refmount::ListsWithStableOffsets();
   refmount::RefusesDamagedHeaders();
   refmount::FlippedBitsAreErrorsNotOtherFiles();
+  refmount::DamagedRecordsHideNoOtherName();
   refmount::SurvivesHostileStructure();
   refmount::SurvivesTruncationWhileMapped();
   return CheckResult();

@@ -1,8 +1,8 @@
 import { chmodSync, existsSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Sqlite from "better-sqlite3";
 import { expect, test } from "vitest";
 import { NO_PIN } from "../../src/model/pin.js";
+import { openSqlite } from "../../src/native/sqlite.js";
 import { Manifest } from "../../src/registry/manifest.js";
 import { anEntry, Folder, seal } from "../support/entries.js";
 
@@ -15,7 +15,7 @@ const ENTRIES = PATHS.map((path) => anEntry(path));
 function tamper(folder: Folder, digest: string, sql: string): void {
   const path = join(folder.path, `${digest}.manifest`);
   chmodSync(path, 0o600);
-  const db = new Sqlite(path);
+  const db = openSqlite(path);
   expect(db.prepare(sql).run().changes).toBeGreaterThan(0);
   db.close();
 }

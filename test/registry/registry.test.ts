@@ -2,11 +2,11 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFileSync, statSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import Sqlite from "better-sqlite3";
 import { expect, test } from "vitest";
 import type { Entry } from "../../src/model/entry.js";
 import type { FaultKind } from "../../src/model/fault.js";
 import { NO_PIN } from "../../src/model/pin.js";
+import { openSqlite } from "../../src/native/sqlite.js";
 import { Registry, type LogRequest, type Logged } from "../../src/registry/registry.js";
 import { distFile } from "../support/dist.js";
 import { anEntry, Folder, seal } from "../support/entries.js";
@@ -122,7 +122,7 @@ test("the number of a deleted version is not given again", () => {
   using shelf = new Shelf();
   shelf.log([anEntry("a")]);
   shelf.log([anEntry("b")]);
-  const db = new Sqlite(shelf.options.registryPath);
+  const db = openSqlite(shelf.options.registryPath);
   db.exec(`DELETE FROM alias; DELETE FROM revision WHERE version_id = 2;
     DELETE FROM version WHERE number = 1`);
   db.close();
@@ -226,7 +226,7 @@ test("the registry is for its owner alone", () => {
 test("a registry of a newer refmount is refused with advice and left alone", () => {
   using shelf = new Shelf();
   shelf.registry.close();
-  const db = new Sqlite(shelf.options.registryPath);
+  const db = openSqlite(shelf.options.registryPath);
   db.pragma("user_version = 99");
   db.close();
   expect(() => Registry.open(shelf.options)).toThrow(
@@ -237,7 +237,7 @@ test("a registry of a newer refmount is refused with advice and left alone", () 
 test("a locked registry is busy for a writer and readable for a reader", () => {
   using shelf = new Shelf();
   shelf.log([anEntry("a")]);
-  const other = new Sqlite(shelf.options.registryPath);
+  const other = openSqlite(shelf.options.registryPath);
   other.exec("BEGIN IMMEDIATE");
   expect(() => shelf.log([anEntry("b")])).toThrow(
     aFault("busy", /registry.sqlite is locked by another process; .*try again/),
@@ -253,7 +253,7 @@ test.each([
   [
     "without its tables",
     (path: string): Buffer => {
-      const db = new Sqlite(path);
+      const db = openSqlite(path);
       db.exec("PRAGMA foreign_keys = OFF; DROP TABLE revision");
       db.close();
       return readFileSync(path);

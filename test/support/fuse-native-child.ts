@@ -94,6 +94,7 @@ try {
         return value === null ? null : Buffer.from(value);
       },
       damaged: (node, sha256) => tell({ kind: "damaged", node, sha256 }),
+      indexDamaged: () => undefined,
     },
   });
   tell({ kind: "ready", negotiated: await mount.ready });

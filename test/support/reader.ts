@@ -25,6 +25,14 @@ export function readFileElsewhere(path: string): Promise<Buffer> {
   return run("cat", "--", path);
 }
 
+/** What `cat` says when it reads `path`: its complaint, or "read" when there is none. */
+export async function complaintOf(path: string): Promise<string> {
+  return readFileElsewhere(path).then(
+    () => "read",
+    (error: unknown) => (error as Error).message.trim(),
+  );
+}
+
 /** A process that holds `path` open until it is disposed. */
 export class Holding implements AsyncDisposable {
   readonly #child: ChildProcess;

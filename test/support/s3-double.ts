@@ -86,6 +86,7 @@ export class S3Double implements AsyncDisposable {
   readonly #rules: Rule[] = [];
   readonly #held: { match: Match; arrive: () => void; released: Promise<void> }[] = [];
   readonly #server: Server;
+  #port = 0;
 
   constructor(options: S3DoubleOptions) {
     this.keys = options.keys ?? { accessKeyId: "AKDOUBLE", secretAccessKey: "double-secret" };
@@ -99,10 +100,11 @@ export class S3Double implements AsyncDisposable {
       this.#server.once("error", reject);
       this.#server.listen(port, "127.0.0.1", resolve);
     });
+    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    return `http://127.0.0.1:${this.#port}`;
   }
 
   /** What a shell would have to set to reach this double. */
@@ -129,6 +131,11 @@ export class S3Double implements AsyncDisposable {
     this.#rules.push({ match, accident, times });
   }
 
+  /** From now on nothing goes wrong any more. */
+  calm(): void {
+    this.#rules.length = 0;
+  }
+
   /** Holds matching requests back, before anything of the answer is sent, until released. */
   hold(match: Match): Held {
     let arrive = (): void => undefined;
@@ -153,9 +160,19 @@ export class S3Double implements AsyncDisposable {
     return counts;
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
+  /** Refuses connections, and ends those there are. */
+  async stop(): Promise<void> {
     this.#server.closeAllConnections();
     await new Promise<void>((resolve) => this.#server.close(() => resolve()));
+  }
+
+  /** Listens again where it did. */
+  resume(): Promise<void> {
+    return this.listen(this.#port);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 
   async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {

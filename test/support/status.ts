@@ -23,3 +23,17 @@ export async function until<T>(
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
+
+/** Kills holder and worker in a way that neither can clear up after the other. */
+export async function killDaemon(rig: Rig): Promise<void> {
+  const { pid, workerPid } = await statusOf(rig);
+  // The holder first: a stopped worker goes on when it loses its parent, and unmounts.
+  process.kill(pid, "SIGSTOP");
+  process.kill(workerPid, "SIGKILL");
+  process.kill(pid, "SIGKILL");
+  // Its sockets and locks go with it, when it is gone.
+  await until(
+    () => rig.processes(),
+    (processes) => !processes.includes(pid) && !processes.includes(workerPid),
+  );
+}

@@ -103,10 +103,14 @@ export async function connect(
       resolveOrigin(clientFor(regionOf(bucket)), settings, bucket, regionOf(bucket)),
     );
 
-  const begin = async (bucket: string, tried: ReadonlySet<string>): Promise<Attempt> => ({
+  const begin = async (
+    bucket: string,
+    tried: ReadonlySet<string>,
+    signal: AbortSignal,
+  ): Promise<Attempt> => ({
     bucket,
     region: regionOf(bucket),
-    identity: await credentials.get(),
+    identity: await credentials.get(signal),
     tried,
   });
 
@@ -138,7 +142,7 @@ export async function connect(
     async command(bucket, signal, operation) {
       let tried: ReadonlySet<string> | null = new Set<string>();
       for (;;) {
-        const attempt = await begin(bucket, tried);
+        const attempt = await begin(bucket, tried, signal);
         try {
           return await operation(clientFor(attempt.region));
         } catch (error) {
@@ -154,7 +158,7 @@ export async function connect(
       const subject = formatS3Uri(request.bucket, request.key);
       let tried: ReadonlySet<string> | null = new Set<string>();
       for (;;) {
-        const attempt = await begin(request.bucket, tried);
+        const attempt = await begin(request.bucket, tried, signal);
         const origin = originOf(request.bucket);
         const signed = await sign(signerFor(origin.region), request, origin);
         const { protocol, hostname, port } = origin;

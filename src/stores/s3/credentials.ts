@@ -12,10 +12,15 @@ type Link = () => Promise<AwsCredentialIdentity>;
 
 /** Credentials are renewed when they end within this time. */
 const RENEW_BEFORE_MS = 300_000;
+/** Whoever is asked for credentials (a process, a server) is given up after this time. */
+const LOAD_TIMEOUT_MS = 30_000;
 
 export interface Credentials {
-  /** @throws Fault `denied` when no link of the chain has any. */
-  get(): Promise<AwsCredentialIdentity>;
+  /**
+   * @throws Fault `denied` when no link of the chain has any, `unavailable` when one does not answer;
+   * the signal's reason when it fires.
+   */
+  get(signal?: AbortSignal): Promise<AwsCredentialIdentity>;
   /** Forgets `stale`, which a server refused as expired. False when there are no others to get. */
   renew(stale: AwsCredentialIdentity): boolean;
 }
@@ -26,11 +31,11 @@ export function openCredentials(environment: Environment, settings: S3Settings):
   let known: AwsCredentialIdentity | undefined;
 
   const load = async (): Promise<AwsCredentialIdentity> => {
-    known = fixed ?? (await firstOf(linksOf(environment, settings)));
+    known = fixed ?? (await inTime(firstOf(linksOf(environment, settings))));
     return known;
   };
   return {
-    async get() {
+    async get(signal) {
       if (
         known?.expiration !== undefined &&
         known.expiration.getTime() - Date.now() < RENEW_BEFORE_MS
@@ -38,13 +43,15 @@ export function openCredentials(environment: Environment, settings: S3Settings):
         current = undefined;
         known = undefined;
       }
-      current ??= load();
-      try {
-        return await current;
-      } catch (error) {
-        current = undefined;
-        throw error;
+      if (current === undefined) {
+        const loading = load();
+        current = loading;
+        // The next one asks anew, whether or not somebody still waits for this one.
+        loading.catch(() => {
+          if (current === loading) current = undefined;
+        });
       }
+      return await (signal === undefined ? current : unlessAborted(current, signal));
     },
     renew(stale) {
       if (fixed !== undefined) return false;
@@ -121,6 +128,31 @@ function machine(environment: Environment): readonly Link[] {
       return fromInstanceMetadata()();
     },
   ];
+}
+
+/** A provider has no deadline of its own, and the worker must not wait for one for ever. */
+async function inTime(loading: Promise<AwsCredentialIdentity>): Promise<AwsCredentialIdentity> {
+  const signal = AbortSignal.timeout(LOAD_TIMEOUT_MS);
+  try {
+    return await unlessAborted(loading, signal);
+  } catch (error) {
+    if (!signal.aborted || error !== signal.reason) throw error;
+    throw new Fault(
+      "unavailable",
+      `No AWS credentials within ${LOAD_TIMEOUT_MS / 1_000} s: their source (a process, a profile's ` +
+        "server, the machine's metadata) does not answer",
+    );
+  }
+}
+
+/** Settles as `promise` does, unless `signal` fires before. */
+function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    signal.throwIfAborted();
+    const abort = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", abort);
+    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
+  });
 }
 
 async function firstOf(links: readonly Link[]): Promise<AwsCredentialIdentity> {

@@ -2,14 +2,16 @@
 // objects, with a HEAD each where that is what finds their versions. Says so when it is not the first.
 
 import { GetBucketVersioningCommand } from "@aws-sdk/client-s3";
+import type { GetBucketVersioningCommandOutput } from "@aws-sdk/client-s3";
 import { Fault } from "../../model/fault.js";
+import { retry } from "../retry.js";
 import type { ListOptions } from "../store.js";
 import type { S3Connection } from "./connection.js";
 import { Refused } from "./connection.js";
 import { isBadCredentials, isExpired, isWrongRegion } from "./failure.js";
 import { headRows } from "./head.js";
 import type { Page, Place, Row } from "./pages.js";
-import { currentPages, versionPages } from "./pages.js";
+import { currentPages, patience, versionPages } from "./pages.js";
 
 /** After this many pages, fewer current rows than this share are not worth listing versions for. */
 const JUDGED_PAGES = 20;
@@ -36,7 +38,7 @@ export async function* listCurrent(
   const from =
     way.mode === "versions" ? yield* listVersions(connection, place, way, options) : place;
   if (from === null) return;
-  for await (const page of currentPages(connection, from, options.signal)) {
+  for await (const page of currentPages(connection, from, options)) {
     way.answered = true;
     yield way.mode === "objects and heads"
       ? { ...page, rows: await headRows(connection, place.bucket, page.rows, options.signal) }
@@ -55,7 +57,7 @@ async function* listVersions(
   let rows = 0;
   let current = 0;
   try {
-    for await (const page of versionPages(connection, place, options.signal)) {
+    for await (const page of versionPages(connection, place, options)) {
       way.answered = true;
       const judged = await judge(connection, place, page, way, options);
       const kept = judged.rows.filter((row) => row.isLatest);
@@ -90,7 +92,7 @@ async function judge(
 ): Promise<Page> {
   way.versioned ||= page.rows.some((row) => row.versionId !== "null") || hasOld(page);
   if (way.versioned || page.rows.length === 0) return page;
-  if (await mayHaveVersions(connection, place.bucket, options.signal)) {
+  if (await mayHaveVersions(connection, place.bucket, options)) {
     way.versioned = true;
     return page;
   }
@@ -106,12 +108,15 @@ function hasOld(page: Page): boolean {
 async function mayHaveVersions(
   connection: S3Connection,
   bucket: string,
-  signal: AbortSignal,
+  options: ListOptions,
 ): Promise<boolean> {
-  try {
-    const { Status } = await connection.command(bucket, signal, (client) =>
+  const { signal } = options;
+  const ask = (): Promise<GetBucketVersioningCommandOutput> =>
+    connection.command(bucket, signal, (client) =>
       client.send(new GetBucketVersioningCommand({ Bucket: bucket }), { abortSignal: signal }),
     );
+  try {
+    const { Status } = await retry(ask, patience(connection, options));
     return Status !== undefined;
   } catch (error) {
     // Not allowed to ask, or not implemented: the listing goes on with what it has.

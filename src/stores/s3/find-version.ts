@@ -13,7 +13,7 @@ export async function findVersion(
   signal: AbortSignal,
 ): Promise<string | null> {
   try {
-    for await (const page of versionPages(connection, { bucket, prefix: key }, signal)) {
+    for await (const page of versionPages(connection, { bucket, prefix: key }, { signal })) {
       const found = page.rows.find((row) => row.key === key && row.etag === etag);
       if (found?.versionId !== undefined) return found.versionId;
       // Versions of one key stand together, before longer keys with the same beginning.

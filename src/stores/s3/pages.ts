@@ -8,9 +8,12 @@ import type {
 import { ListObjectsV2Command, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
 import { Fault } from "../../model/fault.js";
 import { comparePaths } from "../../model/path.js";
-import { retry } from "../retry.js";
+import { retry, type RetryOptions } from "../retry.js";
 import { unquote } from "./answer.js";
 import type { S3Connection } from "./connection.js";
+
+/** A store that fails for less is nobody's concern. */
+const TELL_AFTER_MS = 1_000;
 
 /** One version of an object. */
 export interface Row {
@@ -44,12 +47,19 @@ export interface Place {
   readonly startAfter?: string | undefined;
 }
 
+/** Who waits for a listing. */
+export interface Watch {
+  readonly signal: AbortSignal;
+  readonly onNotice?: (message: string) => void;
+}
+
 /** Every version and delete marker, keys in byte order, the newest version of a key first. */
 export async function* versionPages(
   connection: S3Connection,
   { bucket, prefix, startAfter }: Place,
-  signal: AbortSignal,
+  watch: Watch,
 ): AsyncGenerator<Page> {
+  const { signal } = watch;
   let keyMarker = startAfter;
   let versionMarker: string | undefined;
   for (;;) {
@@ -67,7 +77,7 @@ export async function* versionPages(
             { abortSignal: signal },
           ),
         ),
-      { timeoutMs: connection.retryTimeoutMs, signal },
+      patience(connection, watch),
     );
     const page = readVersions(answer);
     yield page;
@@ -89,8 +99,9 @@ export async function* versionPages(
 export async function* currentPages(
   connection: S3Connection,
   { bucket, prefix, startAfter }: Place,
-  signal: AbortSignal,
+  watch: Watch,
 ): AsyncGenerator<Page> {
+  const { signal } = watch;
   let token: string | undefined;
   for (;;) {
     const answer = await retry(
@@ -107,7 +118,7 @@ export async function* currentPages(
             { abortSignal: signal },
           ),
         ),
-      { timeoutMs: connection.retryTimeoutMs, signal },
+      patience(connection, watch),
     );
     const page = readCurrent(answer);
     yield page;
@@ -116,6 +127,22 @@ export async function* currentPages(
     if (next === undefined || next === token) throw stuck(bucket, prefix);
     token = next;
   }
+}
+
+/** How a request of a listing is tried again: told about once, when it takes long. */
+export function patience(connection: S3Connection, { signal, onNotice }: Watch): RetryOptions {
+  const timeoutMs = connection.retryTimeoutMs;
+  const tellAtMs = performance.now() + TELL_AFTER_MS;
+  let told = false;
+  return {
+    timeoutMs,
+    signal,
+    onRetry: ({ message }) => {
+      if (told || performance.now() < tellAtMs) return;
+      told = true;
+      onNotice?.(`${message}; trying again for up to ${timeoutMs / 1_000} s`);
+    },
+  };
 }
 
 function readVersions(answer: ListObjectVersionsCommandOutput): Page {
