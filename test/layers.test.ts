@@ -29,7 +29,7 @@ const ROOMS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /** Who may speak SQL. */
-const SQL = /^(?:registry\/.*|cache\/(?:ledger|observed))\.ts$/;
+const SQL = /^(?:registry\/.*|cache\/(?:ledger-file|observed))\.ts$/;
 const NETWORK = /^(?:node:)?(?:http|https|http2|net|tls|dgram|dns|dns\/promises)$|^undici(?:\/|$)/;
 
 /** Who may import what is not ours; the first row that matches decides. */
@@ -38,7 +38,10 @@ const OUTSIDE: readonly (readonly [module: RegExp, importers: RegExp])[] = [
   [/^node:(?:net|http)$/, /^(?:stores|daemon)\//],
   [NETWORK, /^stores\//],
   [/^@(?:aws-sdk|aws-crypto|smithy|azure|google-cloud)\//, /^stores\//],
-  [/^better-sqlite3(?:-13)?$/, /^(?:native\/sqlite|registry\/.*|cache\/(?:ledger|observed))\.ts$/],
+  [
+    /^better-sqlite3(?:-13)?$/,
+    /^(?:native\/sqlite|registry\/.*|cache\/(?:ledger-file|observed))\.ts$/,
+  ],
   [/^lru-cache$/, /^(?:cache|mount)\//],
   [/^fuse-native$/, /^mount\//],
   [/^commander$/, /^cli\//],
@@ -250,7 +253,7 @@ describe("this test finds", () => {
   test.each([
     ["daemon/x.ts", 'import { Cache } from "../cache/cache.js"; import "./y.js";'],
     ["daemon/x.ts", 'import { connect } from "node:net";'],
-    ["cache/ledger.ts", 'import { openSqlite } from "../native/sqlite.js";'],
+    ["cache/ledger-file.ts", 'import { openSqlite } from "../native/sqlite.js";'],
     ["stores/s3/x.ts", 'import { S3Client } from "@aws-sdk/client-s3"; import "../store.js";'],
     ["main.ts", 'import { run } from "./cli/program.js"; process.exitCode = 1;'],
     ["cache/x.ts", "const f = (fetch: Fetch) => fetch(entry, null, signal);"],

@@ -1,35 +1,16 @@
 // What is known of the blobs on disk: size, block CRCs, order of use, and whether they can be trusted
 // after the last stop. Speaks SQL. Touches no blob; can be lost and made again from the directory.
 
-import { rmSync } from "node:fs";
 import type Database from "better-sqlite3";
-import { openSqlite } from "../native/sqlite.js";
+import {
+  openLedgerFile,
+  replaceLedgerFile,
+  Statements,
+  type State,
+  type StoredRow,
+} from "./ledger-file.js";
 import { WriteBehind } from "./write-behind.js";
 
-const VERSION = 1;
-const SCHEMA = `
-  CREATE TABLE blob(
-    id INTEGER PRIMARY KEY,
-    sha256 BLOB NOT NULL UNIQUE,
-    size_bytes INTEGER NOT NULL,
-    block_crcs BLOB,
-    use INTEGER NOT NULL,
-    used INTEGER NOT NULL,
-    epoch INTEGER NOT NULL
-  );
-  CREATE INDEX blob_order ON blob(use, used);
-  CREATE TABLE use(id INTEGER PRIMARY KEY, released INTEGER);
-  CREATE TABLE state(
-    stop TEXT NOT NULL,
-    boot_id TEXT NOT NULL,
-    epoch INTEGER NOT NULL,
-    sequence INTEGER NOT NULL,
-    used_bytes INTEGER NOT NULL,
-    scanned INTEGER NOT NULL
-  );
-  INSERT INTO state VALUES ('open', '', 0, 0, 0, 0);
-  PRAGMA user_version = ${VERSION};
-`;
 /** Rows read at once when looking for blobs to evict. */
 const CANDIDATE_ROWS = 64;
 /** The use of a blob that no mount asked for. */
@@ -48,24 +29,6 @@ export interface BlobRow {
   readonly use: number;
   /** When it was used last: a number that grows. */
   readonly used: number;
-}
-
-interface StoredRow {
-  readonly sha256: Buffer;
-  readonly size_bytes: number;
-  readonly block_crcs: Buffer | null;
-  readonly use: number;
-  readonly used: number;
-  readonly epoch: number;
-}
-
-interface State {
-  readonly stop: "open" | "closed" | "synced";
-  readonly boot_id: string;
-  readonly epoch: number;
-  readonly sequence: number;
-  readonly used_bytes: number;
-  readonly scanned: number;
 }
 
 interface Row {
@@ -113,12 +76,12 @@ export class Ledger implements Disposable {
   static open(options: LedgerOptions): Ledger {
     let database: Database.Database | null = null;
     try {
-      database = openDatabase(options.path);
+      database = openLedgerFile(options.path);
       return new Ledger(options, database);
     } catch (error) {
       database?.close();
       options.log(`the cache's ledger ${options.path} is made anew: ${String(error)}`);
-      return new Ledger(options, replaceDatabase(options));
+      return new Ledger(options, replaceLedgerFile(options.path, options.log));
     }
   }
 
@@ -336,7 +299,7 @@ export class Ledger implements Disposable {
     this.#usedBytes = 0;
     this.#changes.clear();
     this.#database.close();
-    this.#database = replaceDatabase(this.#options);
+    this.#database = replaceLedgerFile(this.#options.path, this.#options.log);
     this.#sql = new Statements(this.#database);
     for (const id of this.#live.keys()) this.#sql.addUse.run(id, null);
     this.#saveState("open");
@@ -350,84 +313,6 @@ export class Ledger implements Disposable {
  */
 function shortKey(sha256: string): number {
   return Number.parseInt(sha256.slice(0, 7), 16);
-}
-
-/** The statements of one connection, prepared once. */
-class Statements {
-  readonly state;
-  readonly saveState;
-  readonly find;
-  readonly put;
-  readonly remove;
-  readonly inOrder;
-  readonly between;
-  readonly addUse;
-  readonly releaseUse;
-  readonly releasedUses;
-  readonly dropEmptyUse;
-  readonly dropEmptyUses;
-  readonly endUses;
-
-  constructor(database: Database.Database) {
-    const columns = "sha256, size_bytes, block_crcs, use, used, epoch";
-    const empty = "NOT EXISTS (SELECT 1 FROM blob WHERE blob.use = use.id)";
-    this.state = database.prepare<[], State>("SELECT * FROM state");
-    this.saveState = database.prepare(
-      `UPDATE state SET stop = @stop, boot_id = @bootId, epoch = @epoch, sequence = @sequence,
-         used_bytes = @usedBytes, scanned = @scanned`,
-    );
-    this.find = database.prepare<[Buffer], StoredRow>(
-      `SELECT ${columns} FROM blob WHERE sha256 = ?`,
-    );
-    this.put = database.prepare(
-      `INSERT INTO blob(${columns}) VALUES (@sha256, @sizeBytes, @blockCrcs, @use, @used, @epoch)
-       ON CONFLICT(sha256) DO UPDATE SET size_bytes = excluded.size_bytes, use = excluded.use,
-         block_crcs = excluded.block_crcs, used = excluded.used, epoch = excluded.epoch`,
-    );
-    this.remove = database.prepare<[Buffer]>("DELETE FROM blob WHERE sha256 = ?");
-    this.inOrder = database.prepare<[number, number, number, number], StoredRow>(
-      `SELECT ${columns} FROM blob WHERE use = ? AND used > ? AND used < ? ORDER BY used LIMIT ?`,
-    );
-    this.between = database
-      .prepare<[Buffer, Buffer], Buffer>("SELECT sha256 FROM blob WHERE sha256 BETWEEN ? AND ?")
-      .pluck();
-    this.addUse = database.prepare<[number, number | null]>("INSERT INTO use VALUES (?, ?)");
-    this.releaseUse = database.prepare<[number, number]>(
-      "UPDATE use SET released = ? WHERE id = ?",
-    );
-    this.releasedUses = database.prepare<[], { id: number; released: number }>(
-      "SELECT id, released FROM use WHERE released IS NOT NULL ORDER BY released",
-    );
-    this.dropEmptyUse = database.prepare(`DELETE FROM use WHERE id = @id AND ${empty}`);
-    this.dropEmptyUses = database.prepare(`DELETE FROM use WHERE ${empty}`);
-    this.endUses = database.prepare<[number]>("UPDATE use SET released = ? WHERE released IS NULL");
-  }
-}
-
-function openDatabase(path: string): Database.Database {
-  const database = openSqlite(path, { timeout: 1000 });
-  try {
-    database.pragma("journal_mode = WAL");
-    database.pragma("synchronous = NORMAL");
-    const version = (): unknown => database.pragma("user_version", { simple: true });
-    if (version() === 0) database.exec(`BEGIN; ${SCHEMA} COMMIT;`);
-    if (version() !== VERSION) throw new Error(`it has the format ${String(version())}`);
-    return database;
-  } catch (error) {
-    database.close();
-    throw error;
-  }
-}
-
-/** A new, empty ledger; in memory where the file cannot be written. */
-function replaceDatabase(options: LedgerOptions): Database.Database {
-  try {
-    for (const part of ["", "-wal", "-shm"]) rmSync(options.path + part, { force: true });
-    return openDatabase(options.path);
-  } catch (error) {
-    options.log(`the cache's ledger is kept in memory only: ${String(error)}`);
-    return openDatabase(":memory:");
-  }
 }
 
 function rowOf(stored: StoredRow): Row {

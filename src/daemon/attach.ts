@@ -45,8 +45,29 @@ export function detach(path: string, force: boolean): void {
 /** Undoes `attach` after a later step failed: that step's failure is what the user is told. */
 export function undoAttach(path: string): void {
   try {
-    if (mountAt(path)?.fsType === FS_TYPE) addon().detach(path, true);
+    if (isOwn(path)) addon().detach(path, true);
   } catch {
     // What stays behind is a dead mount, which the next mount there replaces.
   }
+}
+
+/** Unmounts what of ours is at `dir`, lazily when it is in use. */
+export function detachBusyLazily(dir: string): void {
+  try {
+    detachOwn(dir, false);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
+    detachOwn(dir, true);
+  }
+}
+
+/** Unmounts what of ours is at `dir`; this process may see something else there, or nothing. */
+function detachOwn(dir: string, lazy: boolean): void {
+  if (!isOwn(dir)) throw new Error(`nothing of refmount is mounted at ${dir}`);
+  addon().detach(dir, lazy);
+}
+
+/** True when what is seen at `dir` is a mount of ours. */
+export function isOwn(dir: string): boolean {
+  return mountAt(dir)?.fsType === FS_TYPE;
 }

@@ -27,7 +27,7 @@ export function call<V extends Verb>(
     readLine(socket, (line) => {
       socket.destroy();
       try {
-        resolve({ answer: openAnswer<V>(line) });
+        resolve({ answer: openAnswer(line) as Requests[V]["answer"] });
       } catch (error) {
         reject(error instanceof Error ? error : new Error(String(error)));
       }

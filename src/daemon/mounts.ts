@@ -1,13 +1,11 @@
 // The mounts of this daemon, from prepared to gone. Joins registry, stores, cache and mount; the
 // holder keeps what must outlive this process.
 
-import { setTimeout as delay } from "node:timers/promises";
 import { Cache, type CacheUse } from "../cache/cache.js";
 import { deferred, type Deferred } from "../model/deferred.js";
 import { Fault } from "../model/fault.js";
 import type { ServedMount } from "../mount/driver.js";
 import { Holder } from "../mount/holder.js";
-import { FS_TYPE, mountAt } from "../mount/mountinfo.js";
 import { requestsMayBeLost } from "../mount/takeover.js";
 import { addon, type Negotiated } from "../native/addon.js";
 import { wholeIndex } from "../registry/index-thread.js";
@@ -15,11 +13,13 @@ import { Manifest } from "../registry/manifest.js";
 import { openStores } from "../stores/schemes.js";
 import { limitsWithin, type Store } from "../stores/store.js";
 import { withRetry } from "../stores/retry.js";
+import { detachBusyLazily, isOwn } from "./attach.js";
 import { FaultLog } from "./fault-log.js";
 import type { Home } from "./home.js";
 import { serveDriver } from "./drivers.js";
 import type { MountRecord, MountStatus, StatusReport } from "./protocol.js";
 import { serveUpcalls } from "./serving.js";
+import { within } from "./within.js";
 
 /** A prepared mount that nobody serves by then was abandoned by its command. */
 const PREPARED_MS = 60_000;
@@ -368,42 +368,6 @@ export class Mounts {
   #bug(error: unknown): void {
     this.#options.log(error instanceof Error ? (error.stack ?? error.message) : String(error));
   }
-}
-
-/** What `promise` settles to, or what `otherwise` gives when it takes longer than `limitMs`. */
-async function within<T>(
-  limitMs: number,
-  promise: Promise<T>,
-  otherwise: () => T | Promise<T>,
-): Promise<T> {
-  const settled = new AbortController();
-  const late = Symbol("late");
-  const timer = delay(limitMs, late, { signal: settled.signal }).catch(() => late);
-  try {
-    const first = await Promise.race([promise, timer]);
-    return first === late ? await otherwise() : (first as T);
-  } finally {
-    settled.abort();
-  }
-}
-
-function detachBusyLazily(dir: string): void {
-  try {
-    detachOwn(dir, false);
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== "EBUSY") throw error;
-    detachOwn(dir, true);
-  }
-}
-
-/** Unmounts what of ours is at `dir`; this process may see something else there, or nothing. */
-function detachOwn(dir: string, lazy: boolean): void {
-  if (!isOwn(dir)) throw new Error(`nothing of refmount is mounted at ${dir}`);
-  addon().detach(dir, lazy);
-}
-
-function isOwn(dir: string): boolean {
-  return mountAt(dir)?.fsType === FS_TYPE;
 }
 
 function mountStatus(slot: MountSlot): MountStatus[] {

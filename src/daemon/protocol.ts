@@ -128,9 +128,9 @@ export interface Envelope<V extends Verb = Verb> {
   readonly request: Requests[V]["request"];
 }
 
-/** The answer's value, or what it says went wrong, thrown. */
-export function openAnswer<V extends Verb>(line: string): Requests[V]["answer"] {
-  const answer = JSON.parse(line) as Answer<V>;
+/** The answer's value, of the type that its verb has, or what it says went wrong, thrown. */
+export function openAnswer(line: string): unknown {
+  const answer = JSON.parse(line) as Answer<Verb>;
   if ("ok" in answer) return answer.ok;
   if ("fault" in answer && isFaultKind(answer.fault.kind)) throw Fault.fromJSON(answer.fault);
   throw new Error(`The daemon failed: ${"bug" in answer ? answer.bug : line}`);
