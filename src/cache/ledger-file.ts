@@ -5,6 +5,8 @@ import { rmSync } from "node:fs";
 import type { Database, Statement } from "better-sqlite3";
 import { openSqlite } from "../native/sqlite.js";
 
+export type LedgerFile = Database;
+
 const VERSION = 1;
 const SCHEMA = `
   CREATE TABLE blob(

@@ -1,8 +1,8 @@
 // What is known of the blobs on disk: size, block CRCs, order of use, and whether they can be trusted
 // after the last stop. Speaks SQL. Touches no blob; can be lost and made again from the directory.
 
-import type Database from "better-sqlite3";
 import {
+  type LedgerFile,
   openLedgerFile,
   replaceLedgerFile,
   Statements,
@@ -50,7 +50,7 @@ export class Ledger implements Disposable {
   /** Called when the ledger was lost and begun anew: the directory must be scanned. */
   onLost: (() => void) | null = null;
   readonly #options: LedgerOptions;
-  #database: Database.Database;
+  #database: LedgerFile;
   #sql: Statements;
   #epoch = 1;
   #sequence = 0;
@@ -65,7 +65,7 @@ export class Ledger implements Disposable {
     this.#write(changes);
   });
 
-  private constructor(options: LedgerOptions, database: Database.Database) {
+  private constructor(options: LedgerOptions, database: LedgerFile) {
     this.#options = options;
     this.#database = database;
     this.#sql = new Statements(database);
@@ -74,7 +74,7 @@ export class Ledger implements Disposable {
 
   /** Opens the ledger, or makes it; a damaged one is replaced, at worst by one in memory. */
   static open(options: LedgerOptions): Ledger {
-    let database: Database.Database | null = null;
+    let database: LedgerFile | null = null;
     try {
       database = openLedgerFile(options.path);
       return new Ledger(options, database);
