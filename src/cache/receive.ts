@@ -6,7 +6,7 @@ import { constants, promises as fs } from "node:fs";
 import type { Assurance } from "../model/assurance.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
-import type { Fetch, Fetched } from "../model/fetch.js";
+import type { ByteRange, Fetch, Fetched } from "../model/fetch.js";
 import { pinsObject } from "../model/pin.js";
 import { addon, type HashOptions, type Hashes } from "../native/addon.js";
 import { Budget, type Release } from "./budget.js";
@@ -31,7 +31,7 @@ export const LARGE_BYTES = 16 * 1_048_576;
 /** All buffers of this process together, unless a caller brings a budget of its own. */
 const BUFFER_BYTES = 256 * 1_048_576;
 
-const processBuffers = new Budget(BUFFER_BYTES);
+export const processBuffers = new Budget(BUFFER_BYTES);
 
 export interface ReceiveOptions {
   /** Sightings to match and to add to; null: none are kept. */
@@ -112,7 +112,23 @@ async function receiveOnce(
   }
 }
 
-function bufferBytes(entry: Entry): number {
+/** What the first request for `entry` asks for: a large object is read by ranges. */
+export function firstRange(entry: Entry): ByteRange | null {
+  const large = entry.sizeBytes !== null && entry.sizeBytes > LARGE_BYTES;
+  return large ? { start: 0, end: RANGE_BYTES } : null;
+}
+
+/** All bytes of a small object, as they came. */
+export async function gather(transfer: Transfer, first: Fetched): Promise<Uint8Array[]> {
+  const parts: Uint8Array[] = [];
+  for await (const part of bytesOf(transfer, { start: 0, end: transfer.totalBytes }, first)) {
+    parts.push(part);
+  }
+  return parts;
+}
+
+/** Memory to wait for before the first byte of `entry` is asked for. */
+export function bufferBytes(entry: Entry): number {
   if (entry.sizeBytes === null) return 2 * PIECE_BYTES;
   if (entry.sizeBytes <= SMALL_BYTES) return entry.sizeBytes;
   return entry.sizeBytes > LARGE_BYTES ? RANGE_BYTES : 2 * PIECE_BYTES;
@@ -126,9 +142,7 @@ async function write(
   guard: StallGuard,
   memory: { readonly buffers: Budget; readonly release: Release },
 ): Promise<{ readonly hashes: Hashes; readonly answer: Fetched }> {
-  const large = entry.sizeBytes !== null && entry.sizeBytes > LARGE_BYTES;
-  const asked = large ? { start: 0, end: RANGE_BYTES } : null;
-  await using first = await fetch(entry, asked, guard.signal);
+  await using first = await fetch(entry, firstRange(entry), guard.signal);
   const totalBytes = entry.sizeBytes ?? first.sizeBytes;
   if (first.sizeBytes !== totalBytes) {
     const what = `its size is ${first.sizeBytes} bytes where ${totalBytes} were logged`;
@@ -156,10 +170,7 @@ async function write(
     },
   };
   if (totalBytes <= SMALL_BYTES) {
-    const parts: Uint8Array[] = [];
-    for await (const chunk of bytesOf(transfer, { start: 0, end: totalBytes }, first)) {
-      parts.push(chunk);
-    }
+    const parts = await gather(transfer, first);
     return { hashes: await addon().writeHashed(targetPath, parts, hashing), answer: first };
   }
   const sink = addon().openSink(targetPath, hashing);

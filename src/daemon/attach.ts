@@ -1,7 +1,7 @@
 // Mounts and unmounts devices with this process's own rights, in its own mount namespace.
 
 import { Fault } from "../model/fault.js";
-import { FS_TYPE, mountAt } from "../mount/mountinfo.js";
+import { isOwnMount } from "../mount/mountinfo.js";
 import { addon } from "../native/addon.js";
 import type { MountRecord } from "./protocol.js";
 
@@ -45,7 +45,7 @@ export function detach(path: string, force: boolean): void {
 /** Undoes `attach` after a later step failed: that step's failure is what the user is told. */
 export function undoAttach(path: string): void {
   try {
-    if (isOwn(path)) addon().detach(path, true);
+    if (isOwnMount(path)) addon().detach(path, true);
   } catch {
     // What stays behind is a dead mount, which the next mount there replaces.
   }
@@ -63,11 +63,6 @@ export function detachBusyLazily(dir: string): void {
 
 /** Unmounts what of ours is at `dir`; this process may see something else there, or nothing. */
 function detachOwn(dir: string, lazy: boolean): void {
-  if (!isOwn(dir)) throw new Error(`nothing of refmount is mounted at ${dir}`);
+  if (!isOwnMount(dir)) throw new Error(`nothing of refmount is mounted at ${dir}`);
   addon().detach(dir, lazy);
-}
-
-/** True when what is seen at `dir` is a mount of ours. */
-export function isOwn(dir: string): boolean {
-  return mountAt(dir)?.fsType === FS_TYPE;
 }

@@ -5,7 +5,7 @@ import { randomUUID } from "node:crypto";
 import type { Assurance } from "../model/assurance.js";
 import { Fault } from "../model/fault.js";
 import { Holder } from "../mount/holder.js";
-import { FS_TYPE, mountAt } from "../mount/mountinfo.js";
+import { isOwnMount } from "../mount/mountinfo.js";
 import { addon } from "../native/addon.js";
 import { Manifest } from "../registry/manifest.js";
 import { Registry } from "../registry/registry.js";
@@ -119,8 +119,7 @@ export async function unmountDir(
   options: { readonly force: boolean },
 ): Promise<void> {
   const path = await mountpointPath(dir);
-  const mounted = mountAt(path);
-  if (mounted?.fsType !== FS_TYPE) {
+  if (!isOwnMount(path)) {
     throw new Fault("not-found", `Nothing of refmount is mounted at ${path}`, { subject: path });
   }
   const answer = await call(home.controlSocket, "detach", { dir: path, force: options.force });

@@ -5,7 +5,7 @@
 import { setImmediate as nextTurn, setTimeout as delay } from "node:timers/promises";
 import { Fault } from "../model/fault.js";
 import { cloneCount, STATE_BYTES } from "../mount/holder.js";
-import { FS_TYPE, mountAt } from "../mount/mountinfo.js";
+import { isOwnMount } from "../mount/mountinfo.js";
 import { addon, holderPath } from "../native/addon.js";
 import { attach, undoAttach } from "./attach.js";
 import { call } from "./channel.js";
@@ -64,7 +64,7 @@ export async function untilGone(home: Home, path: string, signal: AbortSignal): 
     const gone = await call(home.controlSocket, "gone", { dir: path, lazy: false }, signal).catch(
       () => null,
     );
-    if (gone?.answer.found === true || mountAt(path)?.fsType !== FS_TYPE) return;
+    if (gone?.answer.found === true || !isOwnMount(path)) return;
     if (!holderLives(home)) {
       undoAttach(path);
       throw new Fault(

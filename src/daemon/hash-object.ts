@@ -1,28 +1,15 @@
 // Reads one object of a store to hash it, verified as for the cache, and keeps no byte of it.
 
-import { Budget, type Release } from "../cache/budget.js";
+import type { Release } from "../cache/budget.js";
 import { StallGuard } from "../cache/stall.js";
-import {
-  bytesOf,
-  mismatch,
-  PIECE_BYTES,
-  RANGE_BYTES,
-  writeRanges,
-  writeStream,
-  type Transfer,
-} from "../cache/transfer.js";
-import { LARGE_BYTES, SMALL_BYTES } from "../cache/receive.js";
+import { mismatch, writeRanges, writeStream, type Transfer } from "../cache/transfer.js";
+import { bufferBytes, firstRange, gather, processBuffers, SMALL_BYTES } from "../cache/receive.js";
 import { algorithmsFor, judge } from "../cache/verify.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import type { Fetch, Fetched } from "../model/fetch.js";
 import { addon, type Hashes, type Sink } from "../native/addon.js";
 import { keptHashes, type Hashed, type HashWatch } from "./hash-file.js";
-
-/** All buffers of one `log` together. */
-const BUFFER_BYTES = 256 * 1_048_576;
-
-const buffers = new Budget(BUFFER_BYTES);
 
 export interface HashObjectOptions extends HashWatch {
   /** A transfer without progress for this long is given up, in milliseconds. */
@@ -49,12 +36,10 @@ export async function hashObject(
 }
 
 async function hashOnce(entry: Entry, fetch: Fetch, options: HashObjectOptions): Promise<Hashed> {
-  const release = await buffers.acquire(bufferBytes(entry), options.signal);
+  const release = await processBuffers.acquire(bufferBytes(entry), options.signal);
   try {
     using guard = new StallGuard(entry.uri, options.timeoutMs, options.signal);
-    const large = entry.sizeBytes !== null && entry.sizeBytes > LARGE_BYTES;
-    const asked = large ? { start: 0, end: RANGE_BYTES } : null;
-    await using first = await fetch(entry, asked, guard.signal);
+    await using first = await fetch(entry, firstRange(entry), guard.signal);
     const totalBytes = entry.sizeBytes ?? first.sizeBytes;
     if (first.sizeBytes !== totalBytes) {
       const what = `its size is ${first.sizeBytes} bytes where ${totalBytes} were listed`;
@@ -84,11 +69,7 @@ async function hashTransfer(transfer: Transfer, first: Fetched, release: Release
   const { entry, totalBytes } = transfer;
   const hasher = addon().openHasher({ algorithms: algorithmsFor(entry, first) });
   if (totalBytes <= SMALL_BYTES) {
-    const parts: Uint8Array[] = [];
-    for await (const part of bytesOf(transfer, { start: 0, end: totalBytes }, first)) {
-      parts.push(part);
-    }
-    await hasher.append(Buffer.concat(parts));
+    await hasher.append(Buffer.concat(await gather(transfer, first)));
     return hasher.finish();
   }
   const sink: Sink = {
@@ -97,13 +78,7 @@ async function hashTransfer(transfer: Transfer, first: Fetched, release: Release
     abort: () => undefined,
   };
   await (first.range.end < totalBytes
-    ? writeRanges(transfer, first, sink, buffers, release)
+    ? writeRanges(transfer, first, sink, processBuffers, release)
     : writeStream(transfer, first, sink));
   return sink.finish();
-}
-
-function bufferBytes(entry: Entry): number {
-  if (entry.sizeBytes === null) return 2 * PIECE_BYTES;
-  if (entry.sizeBytes <= SMALL_BYTES) return entry.sizeBytes;
-  return entry.sizeBytes > LARGE_BYTES ? RANGE_BYTES : 2 * PIECE_BYTES;
 }

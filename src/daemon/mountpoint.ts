@@ -5,7 +5,7 @@ import { execFile } from "node:child_process";
 import { lstat, readdir, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import { Fault } from "../model/fault.js";
-import { FS_TYPE, mountAt, readMountInfo } from "../mount/mountinfo.js";
+import { FS_TYPE, isOwnMount, mountAt, readMountInfo } from "../mount/mountinfo.js";
 import { addon } from "../native/addon.js";
 
 /** A live mount answers at once; one that takes longer is not known to be dead, so it is left alone. */
@@ -40,7 +40,7 @@ export async function mountpointPath(dir: string): Promise<string> {
  */
 export async function prepareMountpoint(path: string): Promise<string[]> {
   const notes: string[] = [];
-  if (mountAt(path)?.fsType === FS_TYPE && (await isStale(path))) {
+  if (isOwnMount(path) && (await isStale(path))) {
     addon().detach(path, true);
     notes.push(`removed a dead mount that a killed daemon had left at ${path}`);
   }

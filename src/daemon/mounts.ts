@@ -6,6 +6,7 @@ import { deferred, type Deferred } from "../model/deferred.js";
 import { Fault } from "../model/fault.js";
 import type { ServedMount } from "../mount/driver.js";
 import { Holder } from "../mount/holder.js";
+import { isOwnMount } from "../mount/mountinfo.js";
 import { requestsMayBeLost } from "../mount/takeover.js";
 import { addon, type Negotiated } from "../native/addon.js";
 import { wholeIndex } from "../registry/index-thread.js";
@@ -13,7 +14,7 @@ import { Manifest } from "../registry/manifest.js";
 import { openStores } from "../stores/schemes.js";
 import { limitsWithin, type Store } from "../stores/store.js";
 import { withRetry } from "../stores/retry.js";
-import { detachBusyLazily, isOwn } from "./attach.js";
+import { detachBusyLazily } from "./attach.js";
 import { FaultLog } from "./fault-log.js";
 import type { Home } from "./home.js";
 import { serveDriver } from "./drivers.js";
@@ -308,7 +309,7 @@ export class Mounts {
     if (!this.#slots.delete(record.id)) return;
     // Its command mounted, and died before it had it served: a dead mount would stay behind.
     const begun = slot.state === "prepared" || slot.state === "starting";
-    const abandoned = begun && this.#isKept(record.id) && isOwn(record.directory);
+    const abandoned = begun && this.#isKept(record.id) && isOwnMount(record.directory);
     const steps: readonly (() => unknown)[] = [
       () => slot.served?.stop(),
       () => slot.use[Symbol.dispose](),
@@ -353,7 +354,7 @@ export class Mounts {
 
   #giveUp(record: MountRecord): void {
     for (const step of [
-      () => isOwn(record.directory) && addon().detach(record.directory, true),
+      () => isOwnMount(record.directory) && addon().detach(record.directory, true),
       // Also when it could not be unmounted: without a descriptor the kernel ends all waiting.
       () => this.#drop(record.id),
     ]) {

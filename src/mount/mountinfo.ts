@@ -43,6 +43,11 @@ export function mountAt(
   return mounts.findLast((mount) => mount.mountPoint === path);
 }
 
+/** True when what is seen at exactly `path` is a mount of ours. */
+export function isOwnMount(path: string): boolean {
+  return mountAt(path)?.fsType === FS_TYPE;
+}
+
 // The kernel writes space, tab, newline and backslash as octal.
 function unescape(text: string): string {
   if (!text.includes("\\")) return text;

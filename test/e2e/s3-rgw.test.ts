@@ -8,13 +8,13 @@ import {
   DeleteObjectCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { needs } from "../support/needs.js";
 import { complaintOf, readFileElsewhere } from "../support/reader.js";
 import { Rig } from "../support/rig.js";
-import { startRgw, type Rgw } from "../support/rgw.js";
+import { rgwClient, startRgw, type Rgw } from "../support/rgw.js";
 import { statusOf } from "../support/status.js";
 
 const LARGE = randomBytes(20_000_000);
@@ -26,14 +26,7 @@ describe.runIf(needs("fuse", "addon", "root", "radosgw"))("on Ceph RGW, a versio
 
   beforeAll(async () => {
     rgw = await startRgw();
-    client = new S3Client({
-      endpoint: rgw.endpoint,
-      region: "us-east-1",
-      forcePathStyle: true,
-      credentials: rgw,
-      requestChecksumCalculation: "WHEN_REQUIRED",
-      responseChecksumValidation: "WHEN_REQUIRED",
-    });
+    client = rgwClient(rgw);
   });
 
   afterAll(async () => {

@@ -6,7 +6,7 @@ import {
   DeleteObjectCommand,
   PutBucketVersioningCommand,
   PutObjectCommand,
-  S3Client,
+  type S3Client,
 } from "@aws-sdk/client-s3";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { openS3Store } from "../../src/stores/s3/store.js";
@@ -23,7 +23,7 @@ import {
 } from "../contract/store.js";
 import { lacks } from "../support/needs.js";
 import type { Rgw } from "../support/rgw.js";
-import { startRgw } from "../support/rgw.js";
+import { rgwClient, startRgw } from "../support/rgw.js";
 
 describe.skipIf(lacks("radosgw"))("Ceph RGW", () => {
   let rgw: Rgw;
@@ -33,14 +33,7 @@ describe.skipIf(lacks("radosgw"))("Ceph RGW", () => {
 
   beforeAll(async () => {
     rgw = await startRgw();
-    client = new S3Client({
-      endpoint: rgw.endpoint,
-      region: "us-east-1",
-      forcePathStyle: true,
-      credentials: rgw,
-      requestChecksumCalculation: "WHEN_REQUIRED",
-      responseChecksumValidation: "WHEN_REQUIRED",
-    });
+    client = rgwClient(rgw);
     store = openS3Store(rgw.environment, {});
   });
   afterAll(async () => {

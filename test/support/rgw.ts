@@ -1,6 +1,7 @@
 // Starts Ceph's S3 server on loopback, in memory: one monitor, one store, one gateway, and no more.
 // Needs Debian's ceph-mon, ceph-osd, radosgw and ceph-common; ask `needs("radosgw")` first.
 
+import { S3Client } from "@aws-sdk/client-s3";
 import type { ChildProcess } from "node:child_process";
 import { execFile, spawn } from "node:child_process";
 import { randomUUID } from "node:crypto";
@@ -24,6 +25,18 @@ export interface Rgw extends AsyncDisposable {
   readonly secretAccessKey: string;
   /** What a shell would have to set to reach it. */
   readonly environment: Record<string, string>;
+}
+
+/** A client for what a test puts there. This version of RGW takes no checksums in trailers. */
+export function rgwClient(rgw: Rgw): S3Client {
+  return new S3Client({
+    endpoint: rgw.endpoint,
+    region: "us-east-1",
+    forcePathStyle: true,
+    credentials: rgw,
+    requestChecksumCalculation: "WHEN_REQUIRED",
+    responseChecksumValidation: "WHEN_REQUIRED",
+  });
 }
 
 export async function startRgw(): Promise<Rgw> {
