@@ -38,6 +38,7 @@ const OUTSIDE: readonly (readonly [module: RegExp, importers: RegExp])[] = [
   [/^node:(?:net|http)$/, /^(?:stores|daemon)\//],
   [NETWORK, /^stores\//],
   [/^@(?:aws-sdk|aws-crypto|smithy|azure|google-cloud)\//, /^stores\//],
+  [/^(?:https?-proxy-agent|google-auth-library|structured-headers)$/, /^stores\//],
   [
     /^better-sqlite3(?:-13)?$/,
     /^(?:native\/sqlite|registry\/.*|cache\/(?:ledger-file|observed))\.ts$/,

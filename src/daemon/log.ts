@@ -14,7 +14,7 @@ import { Registry, type LogRequest as RegistryRequest } from "../registry/regist
 import type { Version } from "../registry/version.js";
 import { listFault } from "../stores/file-fault.js";
 import { withRetry } from "../stores/retry.js";
-import { openStores, schemeOf } from "../stores/schemes.js";
+import { isKnownScheme, openStores, schemeOf } from "../stores/schemes.js";
 import type { Listed, Store } from "../stores/store.js";
 import { entryPath, placementBase } from "./entry-path.js";
 import { hashLocalFile, type Hashed } from "./hash-file.js";
@@ -105,7 +105,15 @@ export function parseSource(text: string): LogSource {
  * @throws Fault `usage` for a path that cannot be, or a URI without a scheme that is known.
  */
 export function checkSource(uri: string, path: string | null): LogSource {
-  schemeOf(uri);
+  const scheme = schemeOf(uri);
+  if (path === null && !isKnownScheme(scheme)) {
+    throw new Fault(
+      "usage",
+      `"${uri}": the scheme "${scheme}" is not supported, so the reference can only be tracked; ` +
+        `name the path of its entry with --ref PATH=${uri}`,
+      { subject: uri },
+    );
+  }
   return { uri, base: path === null ? "" : placementBase(path) };
 }
 
@@ -249,7 +257,9 @@ class Collecting {
     const { checksum, hash } = this.#request;
     const watch = { signal, onBytes: (bytes: number) => this.#addHashedBytes(bytes) };
     if (localPath === undefined) {
-      if (!hash) return { listed, hashed: null, entryDigest: listed.entryDigest };
+      if (!hash && (!checksum || listed.needsHash !== true)) {
+        return { listed, hashed: null, entryDigest: listed.entryDigest };
+      }
       const fetch = withRetry(this.#stores.fetch, { timeoutMs: FETCH_TIMEOUT_MS });
       const hashed = await hashObject(
         toEntry(listed.key, { listed, hashed: null, entryDigest: "" }),

@@ -6,6 +6,8 @@ export interface Pin {
   readonly versionId?: string;
   /** GCS generation, decimal digits kept as a string. */
   readonly generation?: string;
+  /** Azure snapshot, the time that names it. */
+  readonly snapshot?: string;
   /** ETag without surrounding quotes; a weak one keeps its `W/` and pins nothing by itself. */
   readonly etag?: string;
 }
@@ -14,9 +16,9 @@ export const NO_PIN: Pin = Object.freeze({});
 
 /** The canonical text of a pin: JSON with the keys in one order; "" when nothing is pinned. */
 export function encodePin(pin: Pin): string {
-  const { versionId, generation, etag } = pin;
-  if (versionId === undefined && generation === undefined && etag === undefined) return "";
-  return JSON.stringify({ versionId, generation, etag });
+  const { versionId, generation, snapshot, etag } = pin;
+  if ([versionId, generation, snapshot, etag].every((part) => part === undefined)) return "";
+  return JSON.stringify({ versionId, generation, snapshot, etag });
 }
 
 export function decodePin(text: string): Pin {
@@ -33,6 +35,7 @@ export function pinsObject(pin: Pin): boolean {
   return (
     immutableVersion(pin) !== undefined ||
     pin.generation !== undefined ||
+    pin.snapshot !== undefined ||
     (pin.etag !== undefined && !pin.etag.startsWith("W/"))
   );
 }

@@ -11,7 +11,7 @@ import { Fault } from "../model/fault.js";
 import type { ByteRange, Fetched } from "../model/fetch.js";
 import { NO_PIN } from "../model/pin.js";
 import { listFault, readFault } from "./file-fault.js";
-import type { Listed, ListOptions, Store } from "./store.js";
+import type { Listed, ListOptions, StatOptions, Store } from "./store.js";
 import { formatFileUri, parseFileUri } from "./uri.js";
 
 const READ_BYTES = 1_048_576;
@@ -21,15 +21,14 @@ const PROGRESS_EVERY = 1_000;
 export function openFileStore(): Store {
   return {
     list: listFiles,
+    stat: statFile,
     fetch: openEntry,
     close: () => Promise.resolve(),
   };
 }
 
 async function* listFiles(uri: string, options: ListOptions): AsyncIterable<Listed> {
-  if (options.pinVersion) {
-    throw new Fault("usage", `--pin version: files have no versions (${uri})`, { subject: uri });
-  }
+  refuseVersions(uri, options);
   const path = parseFileUri(uri);
   let found = 0;
   for await (const listed of walk(path, uri, options)) {
@@ -48,6 +47,21 @@ async function* listFiles(uri: string, options: ListOptions): AsyncIterable<List
   if (found === 0) {
     throw new Fault("not-found", `No files in ${uri}: nothing to log`, { subject: uri });
   }
+}
+
+function refuseVersions(uri: string, { pinVersion }: StatOptions): void {
+  if (!pinVersion) return;
+  throw new Fault("usage", `--pin version: files have no versions (${uri})`, { subject: uri });
+}
+
+async function statFile(uri: string, options: StatOptions): Promise<Listed> {
+  options.signal.throwIfAborted();
+  refuseVersions(uri, options);
+  const path = parseFileUri(uri);
+  const real = await attempt(() => realpath(path), uri);
+  const stats = await attempt(() => stat(real, { bigint: true }), uri);
+  if (!stats.isFile()) throw new Fault("usage", `${uri} is not a file`, { subject: uri });
+  return { ...listedFile(basename(path), path, real, stats), single: true };
 }
 
 async function* walk(path: string, uri: string, options: ListOptions): AsyncGenerator<Listed> {

@@ -31,7 +31,7 @@ export function networkFault(error: unknown, subject: string, endpoint: string):
     return new Fault(
       "denied",
       `No trusted TLS connection to ${endpoint} for ${subject} (${code}): check the endpoint's scheme, ` +
-        "or name the authority's certificates in AWS_CA_BUNDLE",
+        "or name the authority's certificates in SSL_CERT_FILE (for S3 also AWS_CA_BUNDLE)",
       { subject, cause: error },
     );
   }

@@ -1,50 +1,86 @@
-// The table of schemes, and one store that routes by it. A scheme's module is loaded when a uri
-// first needs it, so that no SDK is loaded for --help or for local files.
+// The table of stores, and one store that routes by it. A store's module is loaded when a uri first
+// needs it, so that no SDK is loaded for --help or for local files.
 
 import { Fault } from "../model/fault.js";
 import type { Fetch } from "../model/fetch.js";
-import type { Environment, Listed, ListOptions, Store, StoreOptions } from "./store.js";
+import { isAzureUri } from "./azure/uri.js";
+import type { Environment, Listed, Store, StoreOptions } from "./store.js";
+import { openTracking } from "./tracking.js";
 
 type OpenStore = (environment: Environment, options: StoreOptions) => Store;
 
-const SCHEMES: Readonly<Record<string, () => Promise<OpenStore>>> = {
-  file: async () => (await import("./file.js")).openFileStore,
-  s3: async () => (await import("./s3/store.js")).openS3Store,
-};
+interface Row {
+  readonly name: string;
+  readonly schemes: readonly string[];
+  /** Of these schemes the row takes only uris for which this is true; all, when it is missing. */
+  readonly takes?: (uri: string, environment: Environment) => boolean;
+  readonly load: () => Promise<OpenStore>;
+}
+
+/** The first row that takes a uri is its store. */
+const STORES: readonly Row[] = [
+  {
+    name: "file",
+    schemes: ["file"],
+    load: async () => (await import("./file.js")).openFileStore,
+  },
+  {
+    name: "s3",
+    schemes: ["s3"],
+    load: async () => (await import("./s3/store.js")).openS3Store,
+  },
+  {
+    name: "gcs",
+    schemes: ["gs", "gcs"],
+    load: async () => (await import("./gcs/store.js")).openGcsStore,
+  },
+  {
+    name: "azure",
+    schemes: ["https", "http", "az", "abfs", "abfss", "wasb", "wasbs"],
+    takes: isAzureUri,
+    load: async () => (await import("./azure/store.js")).openAzureStore,
+  },
+  {
+    name: "http",
+    schemes: ["https", "http"],
+    load: async () => (await import("./http/store.js")).openHttpStore,
+  },
+];
+
+/** A uri of any other scheme is tracked: listed, never read. */
+const TRACKING: Row = { name: "tracking", schemes: [], load: () => Promise.resolve(openTracking) };
 
 /**
  * The scheme of `uri`, in lower case.
- * @throws Fault `usage` when it has none or one that no store knows.
+ * @throws Fault `usage` when it has none.
  */
 export function schemeOf(uri: string): string {
   const scheme = /^([A-Za-z][A-Za-z0-9+.-]*):\/\//.exec(uri)?.[1]?.toLowerCase();
   if (scheme === undefined) {
     throw new Fault(
       "usage",
-      `"${uri}" is not a URI: a reference begins with a scheme; for a local file write file:///path`,
+      `References must be URIs, and "${uri}" has no scheme. To reference a local file, use file:///path`,
       { subject: uri },
-    );
-  }
-  if (!Object.hasOwn(SCHEMES, scheme)) {
-    const known = Object.keys(SCHEMES).map((name) => `${name}://`);
-    throw new Fault(
-      "usage",
-      `No store for "${scheme}://" references; those known are ${known.join(", ")}`,
     );
   }
   return scheme;
 }
 
+/** True when a store can read uris of this scheme. */
+export function isKnownScheme(scheme: string): boolean {
+  return STORES.some((row) => row.schemes.includes(scheme));
+}
+
 /** One store for every scheme, with the credentials and endpoints that `environment` names. */
 export function openStores(environment: Environment, options: StoreOptions = {}): Store {
-  const opened = new Map<string, Promise<Store>>();
+  const opened = new Map<Row, Promise<Store>>();
 
   const storeOf = (uri: string): Promise<Store> => {
-    const scheme = schemeOf(uri);
-    let store = opened.get(scheme);
+    const row = rowOf(uri, environment);
+    let store = opened.get(row);
     if (store === undefined) {
-      store = openScheme(scheme, environment, options);
-      opened.set(scheme, store);
+      store = row.load().then((open) => open(environment, options));
+      opened.set(row, store);
     }
     return store;
   };
@@ -53,9 +89,10 @@ export function openStores(environment: Environment, options: StoreOptions = {})
     (await storeOf(entry.uri)).fetch(entry, range, signal);
 
   return {
-    async *list(uri: string, listOptions: ListOptions): AsyncIterable<Listed> {
+    async *list(uri, listOptions): AsyncIterable<Listed> {
       yield* (await storeOf(uri)).list(uri, listOptions);
     },
+    stat: async (uri, statOptions) => (await storeOf(uri)).stat(uri, statOptions),
     fetch,
     async close() {
       const stores = await Promise.allSettled(opened.values());
@@ -65,12 +102,10 @@ export function openStores(environment: Environment, options: StoreOptions = {})
   };
 }
 
-async function openScheme(
-  scheme: string,
-  environment: Environment,
-  options: StoreOptions,
-): Promise<Store> {
-  const load = SCHEMES[scheme];
-  if (load === undefined) throw new Error(`no row for scheme ${scheme}`);
-  return (await load())(environment, options);
+function rowOf(uri: string, environment: Environment): Row {
+  const scheme = schemeOf(uri);
+  const found = STORES.find(
+    (row) => row.schemes.includes(scheme) && (row.takes?.(uri, environment) ?? true),
+  );
+  return found ?? TRACKING;
 }

@@ -24,7 +24,14 @@ export interface Listed extends Pick<
    * Follows no symbolic link by the time it is listed.
    */
   readonly localPath?: string;
+  /** Nothing that the store told ties the object to its bytes: whoever logs it reads and hashes it. */
+  readonly needsHash?: boolean;
+  /** An empty directory, which only stores with real directories have; the other fields say nothing. */
+  readonly emptyDirectory?: boolean;
 }
+
+/** How one object is looked at; see ListOptions. */
+export type StatOptions = Pick<ListOptions, "pinVersion" | "checksum" | "signal" | "onNotice">;
 
 export interface ListOptions {
   /** Refuse (`usage` or `denied`) where objects cannot be pinned by version. */
@@ -46,7 +53,13 @@ export interface Store {
    * `not-found` when there is nothing. It starts no request before it is iterated.
    */
   list(uri: string, options: ListOptions): AsyncIterable<Listed>;
-  /** Makes one request for the bytes of an entry's pinned object. */
+  /**
+   * What `uri` names, as one object (`single`) and never as a prefix: as `list` would tell of it.
+   * Retries like a listing.
+   * @throws Fault `not-found` when there is no such object or version, and whatever `list` throws.
+   */
+  stat(uri: string, options: StatOptions): Promise<Listed>;
+  /** Opens an entry's pinned object, or a range of it, for reading. */
   readonly fetch: Fetch;
   /** Ends idle connections. Transfers in flight go on until they end or are disposed. */
   close(): Promise<void>;
@@ -60,6 +73,11 @@ export interface StoreOptions {
   readonly stallTimeoutMs?: number;
   /** How long a listing tries again while the store is unavailable. Default 60,000. */
   readonly retryTimeoutMs?: number;
+}
+
+/** The value of a variable; one that is set to nothing counts as not set. */
+export function nonEmpty(value: string | undefined): string | undefined {
+  return value === undefined || value === "" ? undefined : value;
 }
 
 export const CONNECT_TIMEOUT_MS = 5_000;

@@ -2,32 +2,19 @@
 // redirect, retries nothing, decodes nothing; a status is not its business.
 
 import { setMaxListeners } from "node:events";
-import type {
-  Agent as HttpAgent,
-  ClientRequest,
-  IncomingHttpHeaders,
-  IncomingMessage,
-} from "node:http";
+import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { request as httpRequest } from "node:http";
-import type { Agent as HttpsAgent } from "node:https";
 import { request as httpsRequest } from "node:https";
 import { Fault } from "../model/fault.js";
 import { networkFault } from "./network-fault.js";
+import type { Destination, Pool } from "./pool.js";
 
 /** Received but not yet taken bytes at which a transfer is held back, and let go on again. */
 const HIGH_WATER_BYTES = 1_048_576;
 const LOW_WATER_BYTES = 262_144;
 
-export interface Pool {
-  readonly http: HttpAgent;
-  readonly https: HttpsAgent;
-}
-
-export interface TransferRequest {
+export interface TransferRequest extends Destination {
   readonly method: "GET" | "HEAD";
-  readonly protocol: string;
-  readonly hostname: string;
-  readonly port: number | undefined;
   /** Percent-encoded, with the query. */
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
@@ -69,13 +56,11 @@ export async function send(
     hostname: request.hostname.replace(/^\[|\]$/g, ""),
     path: request.path,
     headers: request.headers,
+    agent: pool.agentFor(request),
     ...(request.port === undefined ? {} : { port: request.port }),
   };
   return new Promise((resolve, reject) => {
-    const client =
-      request.protocol === "https:"
-        ? httpsRequest({ ...options, agent: pool.https })
-        : httpRequest({ ...options, agent: pool.http });
+    const client = request.protocol === "https:" ? httpsRequest(options) : httpRequest(options);
     const onAbort = (): void => void client.destroy(signal.reason as Error);
     const deadline = new Deadline((message) => {
       client.destroy(unavailable(request, `${message} (${endpoint})`));

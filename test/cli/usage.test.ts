@@ -84,7 +84,7 @@ describe("exit code 2 and a hint", () => {
     ["mount known", /Missing required argument 'dir'/],
     ["log x --ref file:///x", /Required option '--type <type>' not specified/],
     ["log x --type t", /Required option '--ref/],
-    ["log x --type t --ref data/x", /"data\/x" is not a URI.*file:\/\/\/path/],
+    ["log x --type t --ref data/x", /must be URIs.*"data\/x".*file:\/\/\/path/],
     ["log x --type t --ref file:///x --max-objects none", /--max-objects takes a whole number/],
     ["log x --type t --ref file:///x --pin etag", /Allowed choices are version/],
     ["log x --type t --ref file:///x --metadata {", /Metadata is not JSON/],

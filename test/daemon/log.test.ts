@@ -88,11 +88,11 @@ describe("the place of a source", () => {
   });
 
   test.each([
-    ["data/mnist", /not a URI.*file:\/\/\/path/],
-    ["train=/data", /not a URI/],
+    ["data/mnist", /must be URIs.*file:\/\/\/path/],
+    ["train=/data", /must be URIs/],
     ["../up=s3://bkt/k", /Invalid artifact path/],
     ["=s3://bkt/k", /Invalid artifact path/],
-    ["gopher://host/x", /No store for "gopher:\/\/"/],
+    ["gopher://host/x", /"gopher" is not supported.*--ref PATH=gopher/],
   ])("%j is refused", (text, message) => {
     expect(() => parseSource(text)).toThrow(message);
   });

@@ -1,9 +1,8 @@
-// Reads the headers of S3's answers: lengths, ranges, checksums. Pure.
+// Reads what only S3 says in headers and listings: checksums, encryption. Pure.
 
 import type { IncomingHttpHeaders } from "node:http";
 import type { Claim, DigestAlgorithm } from "../../model/digest.js";
 import { base64ToHex } from "../../model/digest.js";
-import type { ByteRange } from "../../model/fetch.js";
 
 /** S3's names of checksum algorithms, as in listings and, in lower case, in headers. */
 const ALGORITHMS: Readonly<Record<string, DigestAlgorithm>> = {
@@ -50,28 +49,6 @@ export function listedClaims(
     if (algorithm !== undefined) claims.push({ algorithm, source: "checksum" });
   }
   return claims;
-}
-
-/** Content-Length; undefined when there is none or it is no number. */
-export function readLength(headers: IncomingHttpHeaders): number | undefined {
-  const text = headers["content-length"];
-  return text !== undefined && /^\d{1,15}$/.test(text) ? Number(text) : undefined;
-}
-
-/** Content-Range with a known size; undefined for anything else. */
-export function readRange(
-  headers: IncomingHttpHeaders,
-): { range: ByteRange; sizeBytes: number } | undefined {
-  const match = /^bytes (\d{1,15})-(\d{1,15})\/(\d{1,15})$/.exec(headers["content-range"] ?? "");
-  if (match === null) return undefined;
-  const [start, last, sizeBytes] = match.slice(1).map(Number) as [number, number, number];
-  if (last < start || last >= sizeBytes) return undefined;
-  return { range: { start, end: last + 1 }, sizeBytes };
-}
-
-/** An ETag without its quotes; a weak one keeps its `W/`. */
-export function unquote(etag: string): string {
-  return etag.replace(/^(W\/)?"(.*)"$/s, "$1$2");
 }
 
 /** Encrypted with KMS or a customer's key: then the ETag is no hash of the bytes. */

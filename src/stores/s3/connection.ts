@@ -1,9 +1,6 @@
 // One environment's way to S3: credentials, the SDK's client (for listing), signed requests over a
 // keep-alive pool (for bytes), and the region of each bucket as it is learnt. Knows no objects.
 
-import { Agent as HttpAgent } from "node:http";
-import { Agent as HttpsAgent } from "node:https";
-import { rootCertificates } from "node:tls";
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { SignatureV4 } from "@smithy/signature-v4";
 import type { AwsCredentialIdentity } from "@smithy/types";
@@ -23,8 +20,7 @@ import { readSettings } from "./settings.js";
 import type { ObjectRequest } from "./sign.js";
 import { makeSigner, sign } from "./sign.js";
 import { networkFault } from "../network-fault.js";
-
-const MAX_SOCKETS = 256;
+import { openPool } from "../pool.js";
 
 export interface S3Connection {
   /** Sends one command through the SDK. @throws Refused; Fault `unavailable` or `denied`. */
@@ -77,16 +73,7 @@ export async function connect(
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     stallTimeoutMs: options.stallTimeoutMs ?? STALL_TIMEOUT_MS,
   };
-  const agentOptions = { keepAlive: true, maxSockets: MAX_SOCKETS, scheduling: "lifo" as const };
-  const pool = {
-    http: new HttpAgent(agentOptions),
-    https: new HttpsAgent({
-      ...agentOptions,
-      ...(settings.certificates === undefined
-        ? {}
-        : { ca: [...rootCertificates, settings.certificates] }),
-    }),
-  };
+  const pool = openPool(environment, ["AWS_CA_BUNDLE"]);
   const endpointName = settings.endpoint ?? "AWS S3";
   const regions = new Map<string, string>();
   const regionOf = (bucket: string): string => regions.get(bucket) ?? settings.region;
@@ -176,8 +163,7 @@ export async function connect(
       }
     },
     close() {
-      pool.http.destroy();
-      pool.https.destroy();
+      pool.close();
     },
   };
 }

@@ -5,8 +5,8 @@
 import type { AwsCredentialIdentity } from "@smithy/types";
 import { Fault } from "../../model/fault.js";
 import type { Environment } from "../store.js";
+import { nonEmpty } from "../store.js";
 import type { S3Settings } from "./settings.js";
-import { nonEmpty } from "./settings.js";
 
 type Link = () => Promise<AwsCredentialIdentity>;
 

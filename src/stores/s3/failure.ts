@@ -4,6 +4,7 @@
 import { S3ServiceException } from "@aws-sdk/client-s3";
 import type { FaultKind } from "../../model/fault.js";
 import { Fault } from "../../model/fault.js";
+import { readRetryAfter, readText } from "../object-answer.js";
 import type { Transfer } from "../transfer.js";
 
 /** An answer that is not the one asked for. */
@@ -18,21 +19,11 @@ export interface Refusal {
   readonly retryAfterMs: number | undefined;
 }
 
-const LONGEST_ERROR_BYTES = 65_536;
-
 type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 
 /** Reads the error document of an answer that is not a success. */
 export async function readRefusal(transfer: Transfer): Promise<Refusal> {
-  const chunks: Buffer[] = [];
-  let bytes = 0;
-  for (let chunk = await transfer.read(); chunk !== null; chunk = await transfer.read()) {
-    chunks.push(chunk);
-    bytes += chunk.length;
-    if (bytes > LONGEST_ERROR_BYTES) break;
-  }
-  transfer.close();
-  const text = Buffer.concat(chunks).toString("utf8");
+  const text = await readText(transfer);
   return refusal(transfer.status, transfer.headers, {
     code: element(text, "Code"),
     message: element(text, "Message"),
@@ -61,14 +52,13 @@ function refusal(
   body: { code: string; message: string; region: string },
 ): Refusal {
   const region = first(headers["x-amz-bucket-region"]) ?? body.region;
-  const seconds = Number(first(headers["retry-after"]) ?? Number.NaN);
   return {
     status,
     code: body.code,
     message: body.message,
     region: /^[a-z0-9-]{1,64}$/.test(region) ? region : undefined,
     deleteMarker: first(headers["x-amz-delete-marker"]) === "true",
-    retryAfterMs: Number.isFinite(seconds) && seconds >= 0 ? seconds * 1_000 : undefined,
+    retryAfterMs: readRetryAfter(first(headers["retry-after"])),
   };
 }
 

@@ -6,10 +6,10 @@ import type { Entry } from "../../model/entry.js";
 import { Fault } from "../../model/fault.js";
 import type { ByteRange, Fetched } from "../../model/fetch.js";
 import { immutableVersion } from "../../model/pin.js";
-import type { Transfer } from "../transfer.js";
 import type { S3Name } from "../uri.js";
 import { formatS3Uri, parseS3Uri } from "../uri.js";
-import { isKeyed, readClaims, readLength, readRange, unquote } from "./answer.js";
+import { bodyOf, extentOf, isWhole, rangeHeader, unquote } from "../object-answer.js";
+import { isKeyed, readClaims } from "./answer.js";
 import type { S3Connection } from "./connection.js";
 import { Refused } from "./connection.js";
 import { refusalFault } from "./failure.js";
@@ -99,10 +99,10 @@ async function attempt(
   );
   try {
     checkIdentity(transfer.headers, entry, wanted);
-    const { sizeBytes, range: got } = extentOf(transfer, range, entry, wanted);
+    const { sizeBytes, range: got } = extentOf(transfer, range, entry.sizeBytes, wanted.subject);
     const whole = got.start === 0 && got.end === sizeBytes;
     return {
-      body: bodyOf(transfer, got.end - got.start, wanted),
+      body: bodyOf(transfer, got.end - got.start, wanted.subject),
       sizeBytes,
       range: got,
       pinned: wanted.etag !== undefined || immutableVersion(entry.pin) !== undefined,
@@ -134,14 +134,6 @@ async function headClaims(
   }
 }
 
-function isWhole(range: ByteRange | null, sizeBytes: number | null): boolean {
-  return range === null || (range.start === 0 && sizeBytes !== null && range.end >= sizeBytes);
-}
-
-function rangeHeader(range: ByteRange | null): Record<string, string> {
-  return range === null ? {} : { range: `bytes=${range.start}-${range.end - 1}` };
-}
-
 /** A server that ignores the version or the condition must not pass for the pinned object. */
 function checkIdentity(headers: IncomingHttpHeaders, entry: Entry, wanted: Wanted): void {
   const version = headers["x-amz-version-id"];
@@ -162,64 +154,6 @@ function checkIdentity(headers: IncomingHttpHeaders, entry: Entry, wanted: Wante
     throw new Fault(
       sameVersion && version !== "null" ? "corrupt" : "drifted",
       `${wanted.subject} has the ETag ${etag}; logged was ${entry.pin.etag}`,
-      { subject: wanted.subject },
-    );
-  }
-}
-
-/** What the body holds and of how much; an answer to another question is refused. */
-function extentOf(
-  { status, headers }: Transfer,
-  asked: ByteRange | null,
-  entry: Entry,
-  wanted: Wanted,
-): { readonly sizeBytes: number; readonly range: ByteRange } {
-  const length = readLength(headers);
-  if (status === 200) {
-    // Everything: nothing else was asked for, or the server has no ranges.
-    const sizeBytes = length ?? entry.sizeBytes;
-    if (sizeBytes !== null) return { sizeBytes, range: { start: 0, end: sizeBytes } };
-    throw new Fault("unavailable", `The store did not tell the size of ${wanted.subject}`, {
-      subject: wanted.subject,
-    });
-  }
-  const got = readRange(headers);
-  const right =
-    got !== undefined &&
-    asked !== null &&
-    got.range.start === asked.start &&
-    got.range.end === Math.min(asked.end, got.sizeBytes) &&
-    (length === undefined || length === got.range.end - got.range.start);
-  if (right) return got;
-  throw new Fault(
-    "corrupt",
-    `The store answered with another range of ${wanted.subject} than asked: ` +
-      `${headers["content-range"] ?? "none"}, ${length ?? "unknown"} bytes`,
-    { subject: wanted.subject },
-  );
-}
-
-async function* bodyOf(
-  transfer: Transfer,
-  expectedBytes: number,
-  wanted: Wanted,
-): AsyncGenerator<Uint8Array> {
-  let bytes = 0;
-  for (let chunk = await transfer.read(); chunk !== null; chunk = await transfer.read()) {
-    bytes += chunk.length;
-    if (bytes > expectedBytes) {
-      throw new Fault(
-        "corrupt",
-        `The store sent more than the ${expectedBytes} bytes it promised of ${wanted.subject}`,
-        { subject: wanted.subject },
-      );
-    }
-    yield chunk;
-  }
-  if (bytes < expectedBytes) {
-    throw new Fault(
-      "unavailable",
-      `The transfer of ${wanted.subject} ended after ${bytes} of ${expectedBytes} bytes`,
       { subject: wanted.subject },
     );
   }

@@ -2,7 +2,8 @@
 
 import type { IncomingHttpHeaders } from "node:http";
 import { retry } from "../retry.js";
-import { isKeyed, readLength, unquote } from "./answer.js";
+import { readLength, readModified, unquote } from "../object-answer.js";
+import { isKeyed } from "./answer.js";
 import type { S3Connection } from "./connection.js";
 import { Refused } from "./connection.js";
 import type { Row } from "./pages.js";
@@ -79,14 +80,13 @@ async function headRow(
 
 function rowOf(key: string, headers: IncomingHttpHeaders): Row {
   const version = headers["x-amz-version-id"];
-  const modified = Date.parse(headers["last-modified"] ?? "");
   return {
     key,
     sizeBytes: readLength(headers) ?? 0,
     etag: unquote(headers.etag ?? ""),
     versionId: typeof version === "string" ? version : undefined,
     isLatest: true,
-    mtimeMs: Number.isNaN(modified) ? null : modified,
+    mtimeMs: readModified(headers),
     checksumAlgorithms: [],
     checksumType: undefined,
     keyed: isKeyed(headers),

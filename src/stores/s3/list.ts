@@ -3,7 +3,7 @@
 
 import { Fault } from "../../model/fault.js";
 import { NO_PIN } from "../../model/pin.js";
-import type { Listed, ListOptions } from "../store.js";
+import type { Listed, ListOptions, StatOptions } from "../store.js";
 import type { S3Name } from "../uri.js";
 import { formatS3Uri, parseS3Uri } from "../uri.js";
 import { listedClaims } from "./answer.js";
@@ -39,23 +39,52 @@ export async function* listObjects(
   uri: string,
   options: ListOptions,
 ): AsyncGenerator<Listed> {
-  const name = parseS3Uri(uri);
-  const subject = formatS3Uri(name.bucket, name.key);
-  refuseContradictions(name, subject, options);
-  const way = startWay(options);
-  const listing: Listing = { connection, name, subject, options, way, found: 0, unversioned: 0 };
+  const listing = begin(connection, uri, options);
   try {
     for await (const found of findRows(listing)) yield toListed(listing, found);
   } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    throw refusalFault(error.refusal, {
-      subject: name.versionId === undefined ? subject : `${subject} (version ${name.versionId})`,
-      what: "Cannot list",
-      missing: "not-found",
-      region: connection.regionOf(name.bucket),
-    });
+    throw translate(listing, error);
   }
   finish(listing);
+}
+
+/** The object or version that `uri` names, by one HEAD. @throws as `Store.stat` says. */
+export async function statObject(
+  connection: S3Connection,
+  uri: string,
+  options: StatOptions,
+): Promise<Listed> {
+  const listing = begin(connection, uri, { ...options, maxObjects: 1 });
+  const { name, subject } = listing;
+  if (name.key === "") {
+    throw new Fault("usage", `${subject} names a bucket, not an object`, { subject });
+  }
+  try {
+    const row =
+      name.versionId === undefined
+        ? (await headObject(connection, name, options.signal)).row
+        : await oneVersion(listing);
+    return toListed(listing, { row, key: baseName(name.key), single: true });
+  } catch (error) {
+    throw translate(listing, error);
+  }
+}
+
+function begin(connection: S3Connection, uri: string, options: ListOptions): Listing {
+  const name = parseS3Uri(uri);
+  const subject = formatS3Uri(name.bucket, name.key);
+  refuseContradictions(name, subject, options);
+  return { connection, name, subject, options, way: startWay(options), found: 0, unversioned: 0 };
+}
+
+function translate({ connection, name, subject }: Listing, error: unknown): unknown {
+  if (!(error instanceof Refused)) return error;
+  return refusalFault(error.refusal, {
+    subject: name.versionId === undefined ? subject : `${subject} (version ${name.versionId})`,
+    what: "Cannot list",
+    missing: "not-found",
+    region: connection.regionOf(name.bucket),
+  });
 }
 
 function refuseContradictions(name: S3Name, subject: string, options: ListOptions): void {

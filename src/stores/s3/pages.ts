@@ -9,7 +9,7 @@ import { ListObjectsV2Command, ListObjectVersionsCommand } from "@aws-sdk/client
 import { Fault } from "../../model/fault.js";
 import { comparePaths } from "../../model/path.js";
 import { retry, type RetryOptions } from "../retry.js";
-import { unquote } from "./answer.js";
+import { unquote } from "../object-answer.js";
 import type { S3Connection } from "./connection.js";
 
 /** A store that fails for less is nobody's concern. */

@@ -1,12 +1,12 @@
-// What the environment says about S3: endpoint, region, addressing, certificates. Reads the passed
+// What the environment says about S3: endpoint, region, addressing. Reads the passed
 // environment only, never the process's own.
 
-import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import { loadSharedConfigFiles } from "@smithy/core/config";
 import { Fault } from "../../model/fault.js";
 import type { Environment } from "../store.js";
+import { nonEmpty } from "../store.js";
 import { isBareHost } from "../uri.js";
 
 export interface S3Settings {
@@ -17,8 +17,6 @@ export interface S3Settings {
   readonly pathStyle: boolean;
   readonly useFips: boolean;
   readonly useDualstack: boolean;
-  /** PEM certificates to trust besides the system's. */
-  readonly certificates: string | undefined;
   readonly profile: ProfileFiles;
 }
 
@@ -44,7 +42,6 @@ export async function readSettings(environment: Environment): Promise<S3Settings
     pathStyle: endpoint !== undefined && needsPathStyle(endpoint),
     useFips: environment["AWS_USE_FIPS_ENDPOINT"] === "true",
     useDualstack: environment["AWS_USE_DUALSTACK_ENDPOINT"] === "true",
-    certificates: certificatesOf(environment),
     profile,
   };
 }
@@ -109,18 +106,4 @@ async function profileRegion(files: ProfileFiles): Promise<string | undefined> {
     nonEmpty(configFile[files.profile]?.["region"]) ??
     nonEmpty(credentialsFile[files.profile]?.["region"])
   );
-}
-
-function certificatesOf(environment: Environment): string | undefined {
-  const path = nonEmpty(environment["AWS_CA_BUNDLE"]) ?? nonEmpty(environment["SSL_CERT_FILE"]);
-  if (path === undefined) return undefined;
-  try {
-    return readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new Fault("usage", `Cannot read the certificates in ${path} (AWS_CA_BUNDLE)`, { cause });
-  }
-}
-
-export function nonEmpty(value: string | undefined): string | undefined {
-  return value === undefined || value === "" ? undefined : value;
 }

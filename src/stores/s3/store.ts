@@ -5,7 +5,7 @@ import type { Environment, Store, StoreOptions } from "../store.js";
 import type { S3Connection } from "./connection.js";
 import { connect } from "./connection.js";
 import { fetchObject } from "./fetch.js";
-import { listObjects } from "./list.js";
+import { listObjects, statObject } from "./list.js";
 
 /** Opens the store for `s3:` uris with the endpoint and credentials that `environment` names. */
 export function openS3Store(environment: Environment, options: StoreOptions): Store {
@@ -15,6 +15,7 @@ export function openS3Store(environment: Environment, options: StoreOptions): St
     async *list(uri, listOptions) {
       yield* listObjects(await connection(), uri, listOptions);
     },
+    stat: async (uri, statOptions) => statObject(await connection(), uri, statOptions),
     fetch: async (entry, range, signal) => fetchObject(await connection(), entry, range, signal),
     async close() {
       if (opened === undefined) return;

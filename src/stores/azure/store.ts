@@ -1,0 +1,5 @@
+import type { Store } from "../store.js";
+
+export function openAzureStore(): Store {
+  throw new Error("being written");
+}

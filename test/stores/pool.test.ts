@@ -1,0 +1,82 @@
+// Which way a request goes: direct, or through the proxy that the environment names.
+
+import { createServer } from "node:http";
+import { once } from "node:events";
+import type { AddressInfo } from "node:net";
+import { expect, test } from "vitest";
+import { openPool } from "../../src/stores/pool.js";
+import { send } from "../../src/stores/transfer.js";
+import type { Environment } from "../../src/stores/store.js";
+
+function proxied(environment: Environment, url: string): boolean {
+  const pool = openPool(environment);
+  const { protocol, hostname, port } = new URL(url);
+  const agent = pool.agentFor({
+    protocol,
+    hostname,
+    port: port === "" ? undefined : Number(port),
+  });
+  pool.close();
+  return agent.constructor.name.includes("Proxy");
+}
+
+test.each([
+  [{}, "http://a.test/", false],
+  [{ http_proxy: "http://p:1" }, "http://a.test/", true],
+  [{ http_proxy: "http://p:1" }, "https://a.test/", false],
+  [{ HTTPS_PROXY: "p:1" }, "https://a.test/", true],
+  [{ ALL_PROXY: "http://p:1" }, "https://a.test/", true],
+  [{ https_proxy: "http://p:1", no_proxy: "a.test" }, "https://a.test/", false],
+  [{ https_proxy: "http://p:1", no_proxy: "a.test" }, "https://b.a.test/", false],
+  [{ https_proxy: "http://p:1", no_proxy: "a.test" }, "https://ba.test/", true],
+  [{ https_proxy: "http://p:1", no_proxy: "x, .a.test" }, "https://b.A.test/", false],
+  [{ https_proxy: "http://p:1", no_proxy: "*.a.test" }, "https://b.a.test/", false],
+  [{ https_proxy: "http://p:1", no_proxy: "a.test:443" }, "https://a.test/", false],
+  [{ https_proxy: "http://p:1", no_proxy: "a.test:8443" }, "https://a.test/", true],
+  [{ https_proxy: "http://p:1", NO_PROXY: "*" }, "https://a.test/", false],
+  [{ http_proxy: "http://p:1", no_proxy: "10.1.2.3,fd00::1" }, "http://10.1.2.3/", false],
+  [{ http_proxy: "http://p:1", no_proxy: "10.1.2.3,fd00::1" }, "http://[fd00::1]/", false],
+  [{ http_proxy: "http://p:1" }, "http://127.0.0.1:9/", false],
+  [{ http_proxy: "http://p:1" }, "http://localhost/", false],
+])("%j sends %s through the proxy: %s", (environment, url, expected) => {
+  expect(proxied(environment, url)).toBe(expected);
+});
+
+test("a request for a host that only the proxy knows is answered by it", async () => {
+  const seen: string[] = [];
+  const proxy = createServer((request, response) => {
+    seen.push(request.url ?? "");
+    response.end("from afar");
+  }).listen(0, "127.0.0.1");
+  await once(proxy, "listening");
+  const pool = openPool({
+    http_proxy: `http://127.0.0.1:${(proxy.address() as AddressInfo).port}`,
+  });
+  try {
+    const transfer = await send(
+      {
+        method: "GET",
+        protocol: "http:",
+        hostname: "store.test",
+        port: undefined,
+        path: "/object?version=1",
+        headers: {},
+        subject: "http://store.test/object",
+      },
+      pool,
+      { connectTimeoutMs: 5_000, stallTimeoutMs: 5_000 },
+      new AbortController().signal,
+    );
+    expect((await transfer.read())?.toString()).toBe("from afar");
+    expect(seen).toEqual(["http://store.test/object?version=1"]);
+  } finally {
+    pool.close();
+    proxy.close();
+  }
+});
+
+test("a proxy that is no address is refused without repeating it", () => {
+  expect(() => openPool({ https_proxy: "socks5://user:secret@p:1" })).toThrow(
+    "https_proxy must name an http:// or https:// proxy",
+  );
+});
