@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { readFileSync } from "node:fs";
 import { Fault } from "../model/fault.js";
 import { addDaemon } from "./daemon.js";
+import { addDiff } from "./diff.js";
 import { addDownload } from "./download.js";
 import { addLog } from "./log.js";
 import { addLs } from "./ls.js";
@@ -22,6 +23,7 @@ const VERBS: readonly AddVerb[] = [
   addRun,
   addDownload,
   addLs,
+  addDiff,
   addShow,
   addStatus,
   addDaemon,

@@ -176,6 +176,29 @@ export class Manifest implements Disposable {
     }
   }
 
+  /**
+   * Every row in path order as it is stored, unchecked: for whoever compares many and uses few.
+   * Complains at the end when some were missing.
+   */
+  *rows(): IterableIterator<EntryValues> {
+    const rows = this.#db.prepare<[], EntryValues>(
+      `SELECT ${ENTRY_COLUMNS} FROM entry ORDER BY path`,
+    );
+    let count = 0;
+    for (const values of this.#db.iterate(rows.raw())) {
+      count++;
+      yield values;
+    }
+    if (count !== this.files) throw this.#corrupt(`${count} of ${this.files} entries are there`);
+  }
+
+  /** The entry of one of `rows`, checked. */
+  entryOf(values: EntryValues): Entry {
+    const row = toEntryRow(values);
+    this.#check(row);
+    return toEntry(row, this.#chunks(row));
+  }
+
   /** The first `limit` entries in path order whose assurance is below `level`. */
   firstBelow(level: Assurance, limit: number): Entry[] {
     const found: Entry[] = [];
@@ -265,17 +288,11 @@ export class Manifest implements Disposable {
 
   /** All entry rows in path order, checked; complains at the end when some were missing. */
   *#entryRows(): IterableIterator<EntryRow> {
-    const rows = this.#db.prepare<[], EntryValues>(
-      `SELECT ${ENTRY_COLUMNS} FROM entry ORDER BY path`,
-    );
-    let count = 0;
-    for (const values of this.#db.iterate(rows.raw())) {
+    for (const values of this.rows()) {
       const row = toEntryRow(values);
       this.#check(row);
-      count++;
       yield row;
     }
-    if (count !== this.files) throw this.#corrupt(`${count} of ${this.files} entries are there`);
   }
 
   #between(first: number, last: number): IterableIterator<EntryRow | DirectoryRow> {
