@@ -4,15 +4,19 @@
 import { Command, CommanderError } from "commander";
 import { readFileSync } from "node:fs";
 import { Fault } from "../model/fault.js";
+import { addAlias } from "./alias.js";
 import { addDaemon } from "./daemon.js";
 import { addDiff } from "./diff.js";
 import { addDownload } from "./download.js";
 import { addLog } from "./log.js";
 import { addLs } from "./ls.js";
+import { addMetadata } from "./metadata.js";
 import { addMount } from "./mount.js";
+import { addGc, addRm, addTtl, addUndelete } from "./rm.js";
 import { addRun } from "./run.js";
 import { addShow } from "./show.js";
 import { addStatus } from "./status.js";
+import { addDescribe, addTag } from "./tag.js";
 import { addUnmount } from "./unmount.js";
 import { examples, type AddVerb, type Invocation } from "./verb.js";
 
@@ -25,6 +29,14 @@ const VERBS: readonly AddVerb[] = [
   addLs,
   addDiff,
   addShow,
+  addAlias,
+  addTag,
+  addDescribe,
+  addMetadata,
+  addRm,
+  addUndelete,
+  addTtl,
+  addGc,
   addStatus,
   addDaemon,
 ];
@@ -48,6 +60,9 @@ export async function execute(argv: readonly string[], invocation: Invocation): 
     await program.parseAsync(argv, { from: "user" });
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
+    if (error.code === "commander.help") {
+      throw new Fault("usage", `Name what to do: see refmount ${argv[0] ?? ""} --help`);
+    }
     if (error.exitCode !== 0) throw usageFault(error);
   }
 }

@@ -54,6 +54,8 @@ function versionKeys(version: Version): object {
     description: version.description,
     metadata: version.metadata,
     created: isoTime(version.createdMs),
+    ttlMs: version.ttlMs,
+    expires: version.expiresMs === null ? null : isoTime(version.expiresMs),
     sources: version.sources,
     revisions: version.revisions.map((revision) => ({
       number: revision.number,
@@ -75,6 +77,7 @@ function describeVersion(version: Version): string {
     ["tags", orDash(version.tags.join(", "))],
     ["description", orDash(printable(version.description ?? ""))],
     ["logged", formatTime(version.createdMs)],
+    ...expiryRow(version),
     ["files", formatCount(version.files)],
     ["size", describeSize(version)],
     ["assurance", describeAssurance(version)],
@@ -87,6 +90,10 @@ function describeVersion(version: Version): string {
   }
   if (version.revisions.length > 1) rows.push(["revisions", describeRevisions(version)]);
   return fields(rows);
+}
+
+function expiryRow({ expiresMs }: Version): readonly [string, string][] {
+  return expiresMs === null ? [] : [["expires", formatTime(expiresMs)]];
 }
 
 function describeSize({ bytes, unknownSizes }: Version): string {

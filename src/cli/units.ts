@@ -27,6 +27,12 @@ const TIME_UNITS_MS: Readonly<Record<string, number>> = {
   h: 3_600_000,
 };
 
+const LIFETIME_UNITS_MS: Readonly<Record<string, number>> = {
+  ...TIME_UNITS_MS,
+  d: 86_400_000,
+  w: 7 * 86_400_000,
+};
+
 /** setTimeout takes no more than 2^31 - 1. */
 const MAX_DURATION_MS = 2_147_483_647;
 
@@ -50,6 +56,19 @@ export function parseDurationMs(text: string, option: string): number {
   const durationMs = parseQuantity(text, TIME_UNITS_MS);
   if (durationMs === null || durationMs < 1 || durationMs > MAX_DURATION_MS) {
     throw new Fault("usage", `${option} takes a time such as 30s or 5m; got "${text}"`);
+  }
+  return durationMs;
+}
+
+/**
+ * How long something is kept, in milliseconds: as a duration, and in days or weeks, `30d`, `2w`; may
+ * be zero.
+ * @throws Fault `usage` naming `option`.
+ */
+export function parseLifetimeMs(text: string, option: string): number {
+  const durationMs = parseQuantity(text, LIFETIME_UNITS_MS);
+  if (durationMs === null) {
+    throw new Fault("usage", `${option} takes a time such as 30d or 12h; got "${text}"`);
   }
   return durationMs;
 }
@@ -96,12 +115,13 @@ export function plural(count: number, noun: string): string {
   return `${formatCount(count)} ${noun}${count === 1 ? "" : "s"}`;
 }
 
-/** `450 ms`, `12 s`, `3 min`, `2 h`. */
+/** `450 ms`, `12 s`, `3 min`, `2 h`, `30 d`. */
 export function formatDuration(durationMs: number): string {
   if (durationMs < 1_000) return `${Math.round(durationMs)} ms`;
   if (durationMs < 120_000) return `${Math.round(durationMs / 1_000)} s`;
   if (durationMs < 7_200_000) return `${Math.round(durationMs / 60_000)} min`;
-  return `${Math.round(durationMs / 3_600_000)} h`;
+  if (durationMs < 172_800_000) return `${Math.round(durationMs / 3_600_000)} h`;
+  return `${Math.round(durationMs / 86_400_000)} d`;
 }
 
 /** `2026-11-23 14:21` in the local time zone, of an ISO 8601 time or milliseconds since 1970. */

@@ -4,6 +4,7 @@ import { ASSURANCES, type Assurance } from "../model/assurance.js";
 import { Fault } from "../model/fault.js";
 import type { Metadata } from "../model/metadata.js";
 import { formatRef } from "../model/ref.js";
+import { LATEST } from "./labels.js";
 import type { Database, Described, Statement } from "./sqlite.js";
 import {
   formatBase,
@@ -20,6 +21,8 @@ export interface CollectionRow {
   readonly name: string;
   readonly type: string;
   readonly created_ms: number;
+  /** Null: versions live for ever. */
+  readonly ttl_ms: number | null;
 }
 
 export interface VersionRow {
@@ -30,6 +33,12 @@ export interface VersionRow {
   readonly description: string | null;
   readonly metadata: string;
   readonly created_ms: number;
+  /** Null: that of the collection; 0: for ever. */
+  readonly ttl_ms: number | null;
+  /** Null while it lives. */
+  readonly deleted_ms: number | null;
+  /** 1: it cannot be brought back any more. */
+  readonly purged: number;
 }
 
 interface RevisionRow {
@@ -44,7 +53,7 @@ interface RevisionRow {
 }
 
 const COLLECTION = `
-  SELECT c.id, e.name AS entity, p.name AS project, c.name, c.type, c.created_ms
+  SELECT c.id, e.name AS entity, p.name AS project, c.name, c.type, c.created_ms, c.ttl_ms
   FROM collection c JOIN project p ON p.id = c.project_id JOIN entity e ON e.id = p.entity_id`;
 
 export class Catalog {
@@ -52,9 +61,13 @@ export class Catalog {
   readonly #collection: Statement<[string, string, string], CollectionRow>;
   readonly #collections: Statement<[], CollectionRow>;
   readonly #versions: Statement<[number], VersionRow>;
+  readonly #deleted: Statement<[number], VersionRow>;
+  readonly #newest: Statement<[number], VersionRow>;
+  readonly #versionCount: Statement<[number], { count: number }>;
   readonly #versionByNumber: Statement<[number, number], VersionRow>;
   readonly #versionByAlias: Statement<[number, string], VersionRow>;
   readonly #versionByDigest: Statement<[number, string], VersionRow>;
+  readonly #manifestDigests: Statement<[number], { manifest_digest: string }>;
   readonly #revisions: Statement<[number], RevisionRow>;
   readonly #aliasesOfVersion: Statement<[number], { alias: string }>;
   readonly #aliases: Statement<[number], { alias: string; number: number }>;
@@ -64,15 +77,30 @@ export class Catalog {
     this.#described = described;
     this.#collection = db.prepare(`${COLLECTION} WHERE e.name = ? AND p.name = ? AND c.name = ?`);
     this.#collections = db.prepare(`${COLLECTION} ORDER BY e.name, p.name, c.name`);
-    this.#versions = db.prepare("SELECT * FROM version WHERE collection_id = ? ORDER BY number");
+    this.#versions = db.prepare(
+      "SELECT * FROM version WHERE collection_id = ? AND deleted_ms IS NULL ORDER BY number",
+    );
+    this.#deleted = db.prepare(
+      "SELECT * FROM version WHERE collection_id = ? AND deleted_ms IS NOT NULL AND purged = 0 ORDER BY number",
+    );
+    this.#newest = db.prepare(
+      "SELECT * FROM version WHERE collection_id = ? AND deleted_ms IS NULL ORDER BY number DESC LIMIT 1",
+    );
+    this.#versionCount = db.prepare(
+      "SELECT count(*) AS count FROM version WHERE collection_id = ? AND deleted_ms IS NULL",
+    );
     this.#versionByNumber = db.prepare(
-      "SELECT * FROM version WHERE collection_id = ? AND number = ?",
+      "SELECT * FROM version WHERE collection_id = ? AND number = ? AND purged = 0",
     );
     this.#versionByAlias = db.prepare(`
       SELECT v.* FROM alias a JOIN version v ON v.id = a.version_id
       WHERE a.collection_id = ? AND a.alias = ?`);
     this.#versionByDigest = db.prepare(
-      "SELECT * FROM version WHERE collection_id = ? AND digest = ?",
+      "SELECT * FROM version WHERE collection_id = ? AND digest = ? AND deleted_ms IS NULL",
+    );
+    this.#manifestDigests = db.prepare(
+      `SELECT DISTINCT manifest_digest FROM revision r JOIN version v ON v.id = r.version_id
+       WHERE v.deleted_ms IS NULL OR v.deleted_ms >= ?`,
     );
     this.#revisions = db.prepare(
       "SELECT * FROM revision WHERE version_id = ? ORDER BY number DESC",
@@ -100,16 +128,31 @@ export class Catalog {
     return this.#versions.all(collection.id);
   }
 
+  /** Those that were deleted and can still be brought back, oldest first. */
+  deletedRows(collection: CollectionRow): readonly VersionRow[] {
+    return this.#deleted.all(collection.id);
+  }
+
+  /** Also one that was deleted, until it is purged. */
   versionByNumber(collection: CollectionRow, number: number): VersionRow | undefined {
     return this.#versionByNumber.get(collection.id, number);
   }
 
+  /** Where nobody has `latest`, the newest version answers to it. */
   versionByAlias(collection: CollectionRow, alias: string): VersionRow | undefined {
-    return this.#versionByAlias.get(collection.id, alias);
+    const found = this.#versionByAlias.get(collection.id, alias);
+    return found ?? (alias === LATEST ? this.#newest.get(collection.id) : undefined);
   }
 
   versionByDigest(collection: CollectionRow, digest: string): VersionRow | undefined {
     return this.#versionByDigest.get(collection.id, digest);
+  }
+
+  /** Those of deleted versions included, unless they were deleted before a moment. */
+  manifestDigests(unlessDeletedBeforeMs: number): ReadonlySet<string> {
+    return new Set(
+      this.#manifestDigests.all(unlessDeletedBeforeMs).map((row) => row.manifest_digest),
+    );
   }
 
   /** Those of the newest versions first. */
@@ -119,18 +162,19 @@ export class Catalog {
       .map(({ alias, number }) => ({ alias, version: `v${number}` }));
   }
 
-  collection(row: CollectionRow): Collection {
-    const versions = this.versionRows(row);
-    const latest = this.versionByAlias(row, "latest") ?? versions.at(-1);
-    if (latest === undefined) throw this.#corrupt(`${row.name} has no version`);
+  /** Null for one whose versions were all deleted. */
+  collection(row: CollectionRow): Collection | null {
+    const latest = this.versionByAlias(row, LATEST);
+    if (latest === undefined) return null;
     const coordinates = coordinatesOf(row);
     return {
       ...coordinates,
       base: formatBase(coordinates),
       type: row.type,
-      versionCount: versions.length,
+      versionCount: this.#versionCount.get(row.id)?.count ?? 0,
       latest: this.version(row, latest),
       aliases: this.aliases(row),
+      ttlMs: row.ttl_ms,
       createdMs: row.created_ms,
     };
   }
@@ -160,6 +204,9 @@ export class Catalog {
       assurances,
       sources,
       createdMs: row.created_ms,
+      ttlMs: row.ttl_ms ?? "inherit",
+      expiresMs: expiryOf(collection, row),
+      deletedMs: row.deleted_ms,
       revisions,
     };
   }
@@ -193,6 +240,11 @@ export class Catalog {
     const { what, path, remedy } = this.#described;
     return new Fault("corrupt", `${what} is damaged (${why}). ${remedy}`, { subject: path });
   }
+}
+
+function expiryOf(collection: CollectionRow, row: VersionRow): number | null {
+  const ttlMs = row.ttl_ms ?? collection.ttl_ms ?? 0;
+  return ttlMs === 0 ? null : row.created_ms + ttlMs;
 }
 
 function coordinatesOf({ entity, project, name }: CollectionRow): Coordinates {

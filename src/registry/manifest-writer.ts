@@ -1,7 +1,7 @@
 // Collects the entries of one version, in any order and in bounded memory, and seals them into a
 // manifest file and its inode index. Knows no versions and no names.
 
-import { existsSync } from "node:fs";
+import { existsSync, utimesSync } from "node:fs";
 import { assuranceOf, type Assurance } from "../model/assurance.js";
 import { toColumns, type Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
@@ -225,6 +225,8 @@ export class ManifestWriter implements Disposable {
       manifest.compileIndex(this.#staging.path("idx"));
     }
     if (!keep) this.#staging.publish("manifest", path);
+    // One that nothing named may be old enough to be swept away: from now on it is young.
+    else this.#db.guard(() => utimesSync(path, new Date(), new Date()));
     this.#staging.publish("idx", indexPath(this.#manifestsDir, sealed.digest));
     return sealed;
   }

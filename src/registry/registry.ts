@@ -4,26 +4,20 @@
 import { existsSync } from "node:fs";
 import { Fault } from "../model/fault.js";
 import { checkMetadata, checkTags, type Metadata } from "../model/metadata.js";
-import { nearest } from "../model/nearest.js";
-import {
-  checkAlias,
-  checkName,
-  checkType,
-  formatRef,
-  parseRef,
-  versionNumber,
-  type Ref,
-} from "../model/ref.js";
-import { Catalog, type CollectionRow, type VersionRow } from "./catalog.js";
+import { formatRef, parseRef, versionNumber, type Ref } from "../model/ref.js";
+import { Catalog } from "./catalog.js";
+import { checkNewAlias, Labels } from "./labels.js";
+import { Lookup, type Found } from "./lookup.js";
 import { manifestPath } from "./manifest-file.js";
 import type { SealedManifest } from "./manifest-meta.js";
+import { Recorder, type Logged, type LogRequest } from "./recorder.js";
+import { Retention, type TimeToLive } from "./retention.js";
 import { migrate } from "./schema.js";
 import { Database, DEFAULT_BUSY_TIMEOUT_MS, type Described } from "./sqlite.js";
 import { formatBase, type Collection, type Coordinates, type Version } from "./version.js";
 
-const LATEST = "latest";
-const VERSION_LIKE = /^v[0-9]+$/;
-const MAX_NAMED_ALIASES = 10;
+export type { Logged, LogRequest } from "./recorder.js";
+
 const WAL_RETRY_MS = 20;
 
 export interface RegistryOptions {
@@ -33,30 +27,14 @@ export interface RegistryOptions {
   readonly busyTimeoutMs?: number;
 }
 
-/** What is to be known of a version before its manifest is sealed. */
-export interface LogRequest extends Coordinates {
-  readonly type: string;
-  readonly description?: string | null;
-  readonly metadata?: Metadata;
-  /** Besides `latest`, which every log gives. */
-  readonly aliases?: readonly string[];
-  readonly tags?: readonly string[];
-  /** What was asked to be logged; shown, never used. Holds no secret. */
-  readonly sources?: readonly string[];
-}
-
-export interface Logged {
-  readonly version: Version;
-  /** False when this content was logged before: `version` is that one. */
-  readonly created: boolean;
-  /** True when a version of this content got another manifest. */
-  readonly revised: boolean;
-}
-
 export class Registry implements Disposable {
   readonly #manifestsDir: string;
   readonly #db: Database;
   readonly #catalog: Catalog;
+  readonly #lookup: Lookup;
+  readonly #labels: Labels;
+  readonly #recorder: Recorder;
+  readonly #retention: Retention;
 
   /**
    * Opens the registry, made when missing.
@@ -78,9 +56,16 @@ export class Registry implements Disposable {
       useWal(db, timeoutMs);
       // A version that was printed must survive a power cut.
       db.pragma("synchronous = FULL");
-      db.pragma("foreign_keys = ON");
+      // A migration may lay a table anew that others refer to; it checks the references itself.
+      db.pragma("foreign_keys = OFF");
       migrate(db);
+      db.pragma("foreign_keys = ON");
       this.#catalog = new Catalog(db, described);
+      this.#lookup = new Lookup(this.#catalog);
+      this.#labels = new Labels(db);
+      this.#retention = new Retention(db);
+      this.#recorder = new Recorder(db, this.#catalog, this.#labels, this.#retention);
+      expire(db, this.#retention);
     } catch (error) {
       db.close();
       throw error;
@@ -94,10 +79,7 @@ export class Registry implements Disposable {
    * @throws Fault `usage`
    */
   checkLog(request: LogRequest): void {
-    checkRequest(request);
-    this.#db.guard(() => {
-      this.#refuseOtherType(request, this.#catalog.findCollection(request));
-    });
+    this.#db.guard(() => this.#recorder.check(request));
   }
 
   /**
@@ -107,23 +89,10 @@ export class Registry implements Disposable {
    * @throws Fault `usage` for a bad name, alias, tag or metadata, and for another type.
    */
   log(request: LogRequest, manifest: SealedManifest): Logged {
-    const checked = checkRequest(request);
     if (!existsSync(manifestPath(this.#manifestsDir, manifest.digest))) {
       throw new Error(`manifest ${manifest.digest} is not sealed in ${this.#manifestsDir}`);
     }
-    return this.#db.write(() => {
-      const nowMs = Date.now();
-      const collection = this.#makeCollection(request, nowMs);
-      const existing = this.#catalog.versionByDigest(collection, manifest.wandbDigest);
-      const row = existing ?? this.#addVersion(collection, manifest, checked, nowMs);
-      const added = this.#addRevision(row, manifest, request.sources ?? [], nowMs);
-      this.#label(collection, row, checked);
-      return {
-        version: this.#catalog.version(collection, row),
-        created: existing === undefined,
-        revised: existing !== undefined && added,
-      };
-    });
+    return this.#db.write(() => this.#recorder.record(request, manifest));
   }
 
   /**
@@ -131,30 +100,23 @@ export class Registry implements Disposable {
    * @throws Fault `not-found`, naming what there is instead; `usage` when it is not of `type`.
    */
   resolve(ref: Ref | string, options: { readonly type?: string | undefined } = {}): Version {
-    const parsed = typeof ref === "string" ? parseRef(ref) : ref;
     return this.#db.read(() => {
-      const collection = this.#mustFind(parsed);
-      const number = versionNumber(parsed.alias);
-      const row =
-        number === null
-          ? this.#catalog.versionByAlias(collection, parsed.alias)
-          : this.#catalog.versionByNumber(collection, number);
-      if (row === undefined) throw this.#noVersion(parsed, collection);
-      if (options.type !== undefined && options.type !== collection.type) {
-        throw new Fault(
-          "usage",
-          `"${formatRef(parsed)}" is of type "${collection.type}", not "${options.type}"`,
-          { subject: formatRef(parsed) },
-        );
+      const found = this.#lookup.version(ref);
+      const { type } = found.collection;
+      if (options.type !== undefined && options.type !== type) {
+        const text = typeof ref === "string" ? ref : formatRef(ref);
+        throw new Fault("usage", `"${text}" is of type "${type}", not "${options.type}"`, {
+          subject: text,
+        });
       }
-      return this.#catalog.version(collection, row);
+      return this.#version(found);
     });
   }
 
   /** Every collection, in the order of entity, project and name. */
   collections(): Collection[] {
     return this.#db.read(() =>
-      this.#catalog.collectionRows().map((row) => this.#catalog.collection(row)),
+      this.#catalog.collectionRows().flatMap((row) => this.#catalog.collection(row) ?? []),
     );
   }
 
@@ -164,10 +126,170 @@ export class Registry implements Disposable {
    */
   versions(coordinates: Coordinates): Version[] {
     return this.#db.read(() => {
-      const collection = this.#mustFind(coordinates);
+      const collection = this.#lookup.collection(coordinates);
       const rows = this.#catalog.versionRows(collection);
       return rows.map((row) => this.#catalog.version(collection, row));
     });
+  }
+
+  /**
+   * The versions of a collection that were deleted and can still be brought back, oldest first.
+   * @throws Fault `not-found`
+   */
+  deletedVersions(coordinates: Coordinates): Version[] {
+    return this.#db.read(() => {
+      const collection = this.#lookup.collection(coordinates);
+      const rows = this.#catalog.deletedRows(collection);
+      return rows.map((row) => this.#catalog.version(collection, row));
+    });
+  }
+
+  /**
+   * Gives a version aliases; one that another version has moves.
+   * @throws Fault `not-found`; `usage` for a bad alias, and nothing is changed then.
+   */
+  addAliases(ref: Ref | string, aliases: readonly string[]): Version {
+    aliases.forEach(checkNewAlias);
+    return this.#change(ref, ({ collection, row }) => {
+      for (const alias of aliases) this.#labels.setAlias(collection, row, alias);
+    });
+  }
+
+  /**
+   * Takes aliases from whichever versions have them.
+   * @throws Fault `not-found` when one is not there, and nothing is changed then.
+   */
+  removeAliases(coordinates: Coordinates, aliases: readonly string[]): void {
+    this.#db.write(() => {
+      const collection = this.#lookup.collection(coordinates);
+      for (const alias of aliases) {
+        if (this.#labels.removeAlias(collection, alias)) continue;
+        const base = formatBase(coordinates);
+        throw new Fault("not-found", `No version of "${base}" has the alias "${alias}"`, {
+          subject: `${base}:${alias}`,
+        });
+      }
+    });
+  }
+
+  /** @throws Fault `not-found`; `usage` for a bad tag. */
+  addTags(ref: Ref | string, tags: readonly string[]): Version {
+    const checked = checkTags(tags);
+    return this.#change(ref, ({ row }) => {
+      for (const tag of checked) this.#labels.addTag(row, tag);
+    });
+  }
+
+  /** @throws Fault `not-found` for the version or one of the tags, and nothing is changed then. */
+  removeTags(ref: Ref | string, tags: readonly string[]): Version {
+    return this.#change(ref, ({ collection, row }) => {
+      for (const tag of tags) {
+        if (this.#labels.removeTag(row, tag)) continue;
+        const name = `${collection.name}:v${row.number}`;
+        throw new Fault("not-found", `${name} does not have the tag "${tag}"`, { subject: name });
+      }
+    });
+  }
+
+  /** Says what a version is; null: takes the description away. @throws Fault `not-found` */
+  describe(ref: Ref | string, description: string | null): Version {
+    return this.#change(ref, ({ row }) => this.#labels.describe(row, description));
+  }
+
+  /**
+   * Replaces a version's metadata by what `change` makes of it, seen by nobody else in between.
+   * @throws Fault `not-found`; `usage` for metadata that break the rules.
+   */
+  changeMetadata(ref: Ref | string, change: (current: Metadata) => Metadata): Version {
+    return this.#change(ref, (found) => {
+      const { metadata } = this.#version(found);
+      this.#labels.setMetadata(found.row, checkMetadata(change(metadata)));
+    });
+  }
+
+  /**
+   * Deletes a version; `undelete` brings it back until it is purged. Its number is not given again.
+   * @param force also when it has aliases, which it then loses.
+   * @throws Fault `not-found`; `busy` for one that has aliases, unless forced.
+   */
+  delete(ref: Ref | string, force: boolean): Version {
+    return this.#change(ref, (found) => {
+      const { ref: name, aliases } = this.#version(found);
+      if (aliases.length > 0 && !force) {
+        throw new Fault(
+          "busy",
+          `${name} is protected by ${aliases.length === 1 ? "the alias" : "the aliases"} ${aliases.join(", ")}: ` +
+            "give them to another version, or delete it with --force",
+          { subject: name },
+        );
+      }
+      this.#labels.removeAliasesOf(found.row);
+      this.#retention.delete(found.row, Date.now());
+    });
+  }
+
+  /**
+   * Brings back a deleted version, named by its number; one whose time was over then lives for ever.
+   * @throws Fault `not-found`; `usage` when it is not deleted, or its content was logged again since.
+   */
+  undelete(ref: Ref | string): Version {
+    const parsed = typeof ref === "string" ? parseRef(ref) : ref;
+    const number = versionNumber(parsed.alias);
+    if (number === null) {
+      throw new Fault(
+        "usage",
+        `"${formatRef(parsed)}": name the version by its number, such as v3`,
+      );
+    }
+    return this.#db.write(() => {
+      const collection = this.#lookup.collection(parsed);
+      const row = this.#catalog.versionByNumber(collection, number);
+      // It says what there is instead.
+      if (row === undefined) return this.#version(this.#lookup.version(parsed));
+      if (row.deleted_ms === null) {
+        throw new Fault("usage", `${formatRef(parsed)} is not deleted`, {
+          subject: formatRef(parsed),
+        });
+      }
+      this.#retention.undelete(row, this.#catalog.versionByDigest(collection, row.digest));
+      const { expiresMs } = this.#catalog.version(collection, row);
+      if (expiresMs !== null && expiresMs <= Date.now())
+        this.#retention.setVersionTtl(row, "never");
+      return this.#version(this.#lookup.version(parsed));
+    });
+  }
+
+  /** How long a version lives from when it was logged. @throws Fault `not-found` */
+  setVersionTtl(ref: Ref | string, ttl: TimeToLive): Version {
+    return this.#change(ref, ({ row }) => this.#retention.setVersionTtl(row, ttl));
+  }
+
+  /** How long the versions of an artifact live that say nothing else. @throws Fault `not-found` */
+  setTtl(coordinates: Coordinates, ttl: Exclude<TimeToLive, "inherit">): void {
+    this.#db.write(() => {
+      this.#retention.setCollectionTtl(this.#lookup.collection(coordinates), ttl);
+    });
+  }
+
+  /**
+   * Forgets for good the versions that were deleted before `beforeMs`.
+   * @returns how many they were.
+   */
+  purge(beforeMs: number): number {
+    return this.#db.write(() => this.#retention.purge(beforeMs));
+  }
+
+  /** How many versions `purge` would forget. */
+  purgeable(beforeMs: number): number {
+    return this.#db.guard(() => this.#retention.purgeable(beforeMs));
+  }
+
+  /**
+   * The digests of all manifests that versions have, deleted ones included.
+   * @param unlessDeletedBeforeMs leaves out those that only `purge` with this moment would forget.
+   */
+  manifestDigests(unlessDeletedBeforeMs = 0): ReadonlySet<string> {
+    return this.#db.read(() => this.#catalog.manifestDigests(unlessDeletedBeforeMs));
   }
 
   close(): void {
@@ -178,191 +300,30 @@ export class Registry implements Disposable {
     this.close();
   }
 
-  #makeCollection(request: LogRequest, nowMs: number): CollectionRow {
-    const found = this.#catalog.findCollection(request);
-    this.#refuseOtherType(request, found);
-    if (found !== undefined) return found;
-    const entity = request.entity ?? "";
-    const project = request.project ?? "";
-    this.#run("INSERT INTO entity (name, created_ms) VALUES (?, ?) ON CONFLICT DO NOTHING", [
-      entity,
-      nowMs,
-    ]);
-    this.#run(
-      `INSERT INTO project (entity_id, name, created_ms)
-       SELECT id, ?, ? FROM entity WHERE name = ? ON CONFLICT DO NOTHING`,
-      [project, nowMs, entity],
-    );
-    this.#run(
-      `INSERT INTO collection (project_id, name, type, created_ms)
-       SELECT p.id, ?, ?, ? FROM project p JOIN entity e ON e.id = p.entity_id
-       WHERE e.name = ? AND p.name = ?`,
-      [request.name, request.type, nowMs, entity, project],
-    );
-    const made = this.#catalog.findCollection(request);
-    if (made === undefined) throw new Error(`lost the new collection ${request.name}`);
-    return made;
+  /** Changes the version that `ref` names, and gives it as it is then. */
+  #change(ref: Ref | string, work: (found: Found) => void): Version {
+    return this.#db.write(() => {
+      const found = this.#lookup.version(ref);
+      work(found);
+      const row = this.#catalog.versionByNumber(found.collection, found.row.number);
+      return this.#version({ ...found, row: row ?? found.row });
+    });
   }
 
-  #addVersion(
-    collection: CollectionRow,
-    manifest: SealedManifest,
-    { description, metadata }: CheckedRequest,
-    nowMs: number,
-  ): VersionRow {
-    this.#run(
-      `INSERT INTO version (collection_id, number, digest, description, metadata, created_ms)
-       SELECT id, next_number, ?, ?, ?, ? FROM collection WHERE id = ?`,
-      [manifest.wandbDigest, description, JSON.stringify(metadata), nowMs, collection.id],
-    );
-    this.#run("UPDATE collection SET next_number = next_number + 1 WHERE id = ?", [collection.id]);
-    const made = this.#catalog.versionByDigest(collection, manifest.wandbDigest);
-    if (made === undefined) throw new Error(`lost the new version of ${collection.name}`);
-    return made;
-  }
-
-  /** False when the version has this manifest already. */
-  #addRevision(
-    version: VersionRow,
-    manifest: SealedManifest,
-    sources: readonly string[],
-    nowMs: number,
-  ): boolean {
-    const changes = this.#run(
-      `INSERT INTO revision (version_id, number, manifest_digest, files, bytes, unknown_sizes,
-         assurances, sources, created_ms)
-       SELECT ?, coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, ?
-       FROM revision WHERE version_id = ?
-       ON CONFLICT (version_id, manifest_digest) DO NOTHING`,
-      [
-        version.id,
-        manifest.digest,
-        manifest.files,
-        manifest.bytes,
-        manifest.unknownSizes,
-        JSON.stringify(manifest.assurances),
-        JSON.stringify(sources),
-        nowMs,
-        version.id,
-      ],
-    );
-    return changes === 1;
-  }
-
-  #label(collection: CollectionRow, version: VersionRow, { aliases, tags }: CheckedRequest): void {
-    for (const alias of [LATEST, ...aliases]) {
-      this.#run(
-        `INSERT INTO alias (collection_id, alias, version_id) VALUES (?, ?, ?)
-         ON CONFLICT (collection_id, alias) DO UPDATE SET version_id = excluded.version_id`,
-        [collection.id, alias, version.id],
-      );
-    }
-    for (const tag of tags) {
-      this.#run("INSERT INTO tag (version_id, tag) VALUES (?, ?) ON CONFLICT DO NOTHING", [
-        version.id,
-        tag,
-      ]);
-    }
-  }
-
-  #run(sql: string, values: readonly (string | number | null)[]): number {
-    return this.#db.prepare<(string | number | null)[]>(sql).run(...values).changes;
-  }
-
-  #refuseOtherType(request: LogRequest, found: CollectionRow | undefined): void {
-    if (found === undefined || found.type === request.type) return;
-    const base = formatBase(request);
-    throw new Fault(
-      "usage",
-      `Artifact "${base}" already exists with type '${found.type}'; cannot log it with type '${request.type}'. Use that type, or another name`,
-      { subject: base },
-    );
-  }
-
-  #mustFind(coordinates: Coordinates): CollectionRow {
-    const found = this.#catalog.findCollection(coordinates);
-    if (found !== undefined) return found;
-    const base = formatBase(coordinates);
-    const known = this.#catalog.collectionRows().map((row) => ({
-      name: row.name,
-      base: formatBase({
-        entity: row.entity === "" ? null : row.entity,
-        project: row.project === "" ? null : row.project,
-        name: row.name,
-      }),
-    }));
-    const elsewhere = known
-      .filter(({ name }) => name === coordinates.name)
-      .map((each) => each.base);
-    const similar = nearest(
-      base,
-      known.map((each) => each.base),
-    );
-    const meant = [...new Set([...elsewhere, ...similar])].slice(0, MAX_NAMED_ALIASES);
-    const hint =
-      meant.length > 0
-        ? `did you mean ${meant.map((each) => `"${each}"`).join(" or ")}?`
-        : known.length > 0
-          ? '"refmount ls" shows what there is'
-          : "nothing was logged here yet";
-    throw new Fault("not-found", `There is no artifact "${base}": ${hint}`, { subject: base });
-  }
-
-  #noVersion(ref: Ref, collection: CollectionRow): Fault {
-    const base = formatBase(ref);
-    const versions = this.#catalog.versionRows(collection).map(({ number }) => `v${number}`);
-    const aliases = this.#catalog.aliases(collection).map(({ alias }) => alias);
-    const [similar] = nearest(ref.alias, [...aliases, ...versions], 1);
-    const there = [
-      rangeOf("version", versions),
-      rangeOf("alias", aliases.slice(0, MAX_NAMED_ALIASES), aliases.length > MAX_NAMED_ALIASES),
-    ];
-    const hint = similar === undefined ? "" : `; did you mean "${base}:${similar}"?`;
-    return new Fault(
-      "not-found",
-      `"${base}" has no version or alias "${ref.alias}": it has ${there.join(" and ")}${hint}`,
-      { subject: formatRef(ref) },
-    );
+  #version({ collection, row }: Found): Version {
+    return this.#catalog.version(collection, row);
   }
 }
 
-interface CheckedRequest {
-  readonly description: string | null;
-  readonly metadata: Metadata;
-  readonly aliases: readonly string[];
-  readonly tags: readonly string[];
-}
-
-function checkRequest(request: LogRequest): CheckedRequest {
-  // The grammar of refs is also the rule for entity and project.
-  parseRef(formatRef({ ...request, alias: LATEST }));
-  checkType(request.type, checkName(request.name));
-  const aliases = request.aliases ?? [];
-  for (const alias of aliases) {
-    checkAlias(alias);
-    if (VERSION_LIKE.test(alias)) {
-      throw new Fault(
-        "usage",
-        `Alias "${alias}" is not allowed: names like v0 and v1 are the versions themselves, which refmount numbers`,
-      );
-    }
+/** Deletes what has outlived its time. Whoever may not write, or has to wait, leaves it to the next. */
+function expire(db: Database, retention: Retention): void {
+  const nowMs = Date.now();
+  if (!db.guard(() => retention.isDue(nowMs))) return;
+  try {
+    db.write(() => retention.expire(nowMs));
+  } catch (error) {
+    if (!(error instanceof Fault) || !["busy", "denied", "full"].includes(error.kind)) throw error;
   }
-  return {
-    description: request.description ?? null,
-    metadata: checkMetadata(request.metadata ?? {}),
-    aliases,
-    tags: checkTags(request.tags ?? []),
-  };
-}
-
-/** `versions v0 to v7`, `aliases best, latest`. */
-function rangeOf(what: "version" | "alias", names: readonly string[], more = false): string {
-  const plural = what === "version" ? "versions" : "aliases";
-  const [first = "none", second] = names;
-  if (second === undefined) return `${what} ${first}`;
-  const last = names.at(-1) ?? first;
-  if (what === "version") return `${plural} ${first} to ${last}`;
-  return `${plural} ${names.join(", ")}${more ? ", ..." : ""}`;
 }
 
 /** Switching to WAL does not wait for another process by itself as statements do. */

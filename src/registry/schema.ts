@@ -68,21 +68,53 @@ const MIGRATIONS: readonly string[] = [
     UNIQUE (version_id, tag)
   ) STRICT;
   `,
+  `
+  -- Versions may be deleted, and are then kept for a while: only one that is not may have its content.
+  CREATE TABLE version_2 (
+    id INTEGER PRIMARY KEY,
+    collection_id INTEGER NOT NULL REFERENCES collection,
+    number INTEGER NOT NULL,
+    digest TEXT NOT NULL,
+    description TEXT,
+    metadata TEXT NOT NULL,
+    created_ms INTEGER NOT NULL,
+    -- NULL: that of the collection; 0: for ever.
+    ttl_ms INTEGER,
+    deleted_ms INTEGER,
+    -- 1: cannot be brought back any more; the row stays for its number and for the history of runs.
+    purged INTEGER NOT NULL DEFAULT 0,
+    UNIQUE (collection_id, number)
+  ) STRICT;
+  INSERT INTO version_2 (id, collection_id, number, digest, description, metadata, created_ms)
+    SELECT id, collection_id, number, digest, description, metadata, created_ms FROM version;
+  DROP TABLE version;
+  ALTER TABLE version_2 RENAME TO version;
+  CREATE UNIQUE INDEX version_content ON version (collection_id, digest) WHERE deleted_ms IS NULL;
+  -- NULL: for ever.
+  ALTER TABLE collection ADD COLUMN ttl_ms INTEGER;
+  CREATE VIEW due_version AS
+    SELECT v.id, v.created_ms + coalesce(v.ttl_ms, c.ttl_ms) AS expires_ms
+    FROM version v JOIN collection c ON c.id = v.collection_id
+    WHERE v.deleted_ms IS NULL AND coalesce(v.ttl_ms, c.ttl_ms, 0) > 0;
+  `,
 ];
 
 /** The version of the schema that this program writes. */
 export const SCHEMA_VERSION = MIGRATIONS.length;
 
 /**
- * Brings the registry to `SCHEMA_VERSION`.
+ * Brings the registry to `target`. Foreign keys must be off meanwhile: tables may be laid anew.
+ * @param target an older version of the schema, for tests.
  * @throws Fault `usage` when a newer program wrote it.
  */
-export function migrate(db: Database): void {
-  if (versionOf(db) === SCHEMA_VERSION) return;
+export function migrate(db: Database, target = SCHEMA_VERSION): void {
+  if (versionOf(db) === target) return;
   db.write(() => {
     // Again, now that nobody else can be at it.
-    for (const step of MIGRATIONS.slice(versionOf(db))) db.exec(step);
-    db.pragma(`user_version = ${SCHEMA_VERSION}`);
+    for (const step of MIGRATIONS.slice(versionOf(db), target)) db.exec(step);
+    const broken = db.prepare<[], { table: string }>("PRAGMA foreign_key_check").get();
+    if (broken !== undefined) throw new Error(`migrating broke the references of ${broken.table}`);
+    db.pragma(`user_version = ${target}`);
   });
 }
 

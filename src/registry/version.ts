@@ -36,6 +36,12 @@ export interface Version extends Coordinates, ManifestSums {
   readonly aliases: readonly string[];
   readonly sources: readonly string[];
   readonly createdMs: number;
+  /** Time to live in milliseconds, 0 for ever; "inherit": that of its artifact. */
+  readonly ttlMs: number | "inherit";
+  /** When its time is over, milliseconds since 1970; null: never. */
+  readonly expiresMs: number | null;
+  /** Null while it lives. */
+  readonly deletedMs: number | null;
   /** Newest first, all of them. */
   readonly revisions: readonly Revision[];
 }
@@ -48,6 +54,8 @@ export interface Collection extends Coordinates {
   /** The version with the alias `latest`. */
   readonly latest: Version;
   readonly aliases: readonly { readonly alias: string; readonly version: string }[];
+  /** Time to live of its versions in milliseconds; null: for ever. */
+  readonly ttlMs: number | null;
   readonly createdMs: number;
 }
 

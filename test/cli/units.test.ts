@@ -5,6 +5,7 @@ import {
   formatDuration,
   parseCount,
   parseDurationMs,
+  parseLifetimeMs,
   parseSize,
   plural,
 } from "../../src/cli/units.js";
@@ -42,6 +43,15 @@ test.each([
 
 test.each(["", "0", "-5s", "5 minutes", "1000h"])("%j is no time", (text) => {
   expect(() => parseDurationMs(text, "--timeout")).toThrow(Fault);
+});
+
+test("a lifetime is a duration, and may be days or weeks", () => {
+  expect(["30d", "2w", "12h", "90s", "0s"].map((text) => parseLifetimeMs(text, "--ttl"))).toEqual([
+    2_592_000_000, 1_209_600_000, 43_200_000, 90_000, 0,
+  ]);
+  for (const text of ["", "-1d", "30x", "d"]) {
+    expect(() => parseLifetimeMs(text, "--ttl")).toThrow(/--ttl takes a time such as 30d/);
+  }
 });
 
 test("a count is a whole number of at least one", () => {
