@@ -8,12 +8,14 @@ import { addAlias } from "./alias.js";
 import { addDaemon } from "./daemon.js";
 import { addDiff } from "./diff.js";
 import { addDownload } from "./download.js";
+import { addLineage } from "./lineage.js";
 import { addLog } from "./log.js";
 import { addLs } from "./ls.js";
 import { addMetadata } from "./metadata.js";
 import { addMount } from "./mount.js";
 import { addGc, addRm, addTtl, addUndelete } from "./rm.js";
 import { addRun } from "./run.js";
+import { addRuns } from "./runs.js";
 import { addShow } from "./show.js";
 import { addStatus } from "./status.js";
 import { addDescribe, addTag } from "./tag.js";
@@ -29,6 +31,8 @@ const VERBS: readonly AddVerb[] = [
   addLs,
   addDiff,
   addShow,
+  addLineage,
+  addRuns,
   addAlias,
   addTag,
   addDescribe,

@@ -5,8 +5,11 @@ import { readFileSync } from "node:fs";
 import { mkdtemp, rmdir } from "node:fs/promises";
 import { constants, tmpdir } from "node:os";
 import { join } from "node:path";
+import { findVersion } from "../daemon/browse.js";
 import { mountRef } from "../daemon/client.js";
 import type { Environment, Home } from "../daemon/home.js";
+import { finishRun, RUN_VARIABLE, startRun } from "../daemon/provenance.js";
+import { Fault } from "../model/fault.js";
 import type { Interrupts } from "./interrupts.js";
 import { unmountAlways } from "./unmount-always.js";
 
@@ -30,6 +33,32 @@ const NOT_EXECUTABLE_CODE = 126;
 
 /** Runs the command in the mount and returns its exit code; 128 + n when signal n ended it. */
 export async function runMounted(options: RunOptions): Promise<number> {
+  const { home, environment } = options;
+  // Within a run that somebody started, this is a part of that one.
+  if ((environment[RUN_VARIABLE] ?? "") !== "") return await runInside(options);
+  // What is not there was never run.
+  findVersion(home, options.ref, options.type ?? undefined);
+  const id = await startRun(home, options.argv, null);
+  let code: number | null = null;
+  try {
+    code = await runInside({ ...options, environment: { ...environment, [RUN_VARIABLE]: id } });
+    return code;
+  } finally {
+    endRun(options, id, code);
+  }
+}
+
+/** The command's own end counts, whatever becomes of its record. */
+function endRun({ home, note }: RunOptions, id: string, code: number | null): void {
+  try {
+    finishRun(home, id, code);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    note(`the end of run ${id} is not recorded: ${error.message}`);
+  }
+}
+
+async function runInside(options: RunOptions): Promise<number> {
   const dir = options.at ?? (await mkdtemp(join(tmpdir(), "refmount-run-")));
   try {
     return await mountAndRun(dir, options);

@@ -16,6 +16,7 @@ import type { Environment, Home } from "./home.js";
 import { chooseIo } from "./io-choice.js";
 import { mountpointPath, prepareMountpoint, refuseMounted } from "./mountpoint.js";
 import type { DriverName, IoMode, MountRecord, StatusReport } from "./protocol.js";
+import { beginUse } from "./provenance.js";
 import { MANY_REFUSED, refuseWeaker } from "./require.js";
 import { claimStart, ensureDaemon } from "./start.js";
 
@@ -69,6 +70,7 @@ export async function mountRef(
   request: MountRequest,
   environment: Environment,
 ): Promise<MountReport> {
+  const use = beginUse(environment, "mount");
   const { record, version } = resolveRequest(home, request, environment);
   const dir = await mountpointPath(request.dir);
   const notes = await prepareMountpoint(dir);
@@ -89,7 +91,11 @@ export async function mountRef(
   // The other driver mounts from within its worker, which a daemon has to be there for.
   const startLock =
     request.foreground && record.driver === "native" ? await claimStart(home) : null;
+  const used = { ref: record.ref, manifestDigest: record.manifestDigest };
+  const note = (message: string): void => void notes.push(message);
   if (startLock !== null) {
+    // This process becomes another program when it has mounted, so its use is recorded before.
+    await use.record(home, used, note);
     const onMounted = (): void => request.onForeground?.({ ...report, io: record.io, notes });
     return becomeHolder({ home, record: located, startLock, environment, onMounted });
   }
@@ -101,6 +107,7 @@ export async function mountRef(
     attached = true;
     if (record.driver === "native") giveDevice(home, located);
     const { io, notes: more } = await ask(home, "serve", { id: record.id });
+    await use.record(home, used, note);
     return { ...report, io, notes: [...notes, ...more] };
   } catch (error) {
     await call(home.controlSocket, "cancel", { id: record.id }).catch(() => null);

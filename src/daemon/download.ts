@@ -17,6 +17,7 @@ import { openStores } from "../stores/schemes.js";
 import { limitsWithin } from "../stores/store.js";
 import type { Environment, Home } from "./home.js";
 import { inOrder } from "./in-order.js";
+import { beginUse } from "./provenance.js";
 import { MANY_REFUSED, refuseWeaker } from "./require.js";
 import { TargetTree } from "./target-tree.js";
 
@@ -90,6 +91,7 @@ export async function downloadRef(
   request: DownloadRequest,
   watch: DownloadWatch,
 ): Promise<DownloadReport> {
+  const use = beginUse(watch.environment, "download");
   using registry = Registry.open(home);
   const version = registry.resolve(
     request.ref,
@@ -123,6 +125,8 @@ export async function downloadRef(
   } finally {
     await stores.close();
   }
+  const { ref, manifestDigest } = version;
+  await use.record(home, { ref, manifestDigest }, watch.onNotice);
   if (tally.missing.length > 0 && !request.allowMissing) throw missingFault(request.ref, tally);
   return {
     ref: version.ref,

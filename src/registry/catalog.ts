@@ -65,6 +65,7 @@ export class Catalog {
   readonly #newest: Statement<[number], VersionRow>;
   readonly #versionCount: Statement<[number], { count: number }>;
   readonly #versionByNumber: Statement<[number, number], VersionRow>;
+  readonly #everyVersionByNumber: Statement<[number, number], VersionRow>;
   readonly #versionByAlias: Statement<[number, string], VersionRow>;
   readonly #versionByDigest: Statement<[number, string], VersionRow>;
   readonly #manifestDigests: Statement<[number], { manifest_digest: string }>;
@@ -91,6 +92,9 @@ export class Catalog {
     );
     this.#versionByNumber = db.prepare(
       "SELECT * FROM version WHERE collection_id = ? AND number = ? AND purged = 0",
+    );
+    this.#everyVersionByNumber = db.prepare(
+      "SELECT * FROM version WHERE collection_id = ? AND number = ?",
     );
     this.#versionByAlias = db.prepare(`
       SELECT v.* FROM alias a JOIN version v ON v.id = a.version_id
@@ -136,6 +140,11 @@ export class Catalog {
   /** Also one that was deleted, until it is purged. */
   versionByNumber(collection: CollectionRow, number: number): VersionRow | undefined {
     return this.#versionByNumber.get(collection.id, number);
+  }
+
+  /** Also one that was purged: then it has nothing but its number and digest. */
+  everyVersionByNumber(collection: CollectionRow, number: number): VersionRow | undefined {
+    return this.#everyVersionByNumber.get(collection.id, number);
   }
 
   /** Where nobody has `latest`, the newest version answers to it. */

@@ -5,13 +5,16 @@ import { existsSync } from "node:fs";
 import { Fault } from "../model/fault.js";
 import { checkMetadata, checkTags, type Metadata } from "../model/metadata.js";
 import { formatRef, parseRef, versionNumber, type Ref } from "../model/ref.js";
-import { Catalog } from "./catalog.js";
+import { Catalog, type VersionRow } from "./catalog.js";
 import { checkNewAlias, Labels } from "./labels.js";
 import { Lookup, type Found } from "./lookup.js";
 import { manifestPath } from "./manifest-file.js";
 import type { SealedManifest } from "./manifest-meta.js";
 import { Recorder, type Logged, type LogRequest } from "./recorder.js";
 import { Retention, type TimeToLive } from "./retention.js";
+import { traceLineage, type Lineage } from "./lineage.js";
+import type { RunKind } from "./run.js";
+import { Runs, type Role } from "./runs.js";
 import { migrate } from "./schema.js";
 import { Database, DEFAULT_BUSY_TIMEOUT_MS, type Described } from "./sqlite.js";
 import { formatBase, type Collection, type Coordinates, type Version } from "./version.js";
@@ -35,6 +38,7 @@ export class Registry implements Disposable {
   readonly #labels: Labels;
   readonly #recorder: Recorder;
   readonly #retention: Retention;
+  readonly #runs: Runs;
 
   /**
    * Opens the registry, made when missing.
@@ -64,6 +68,7 @@ export class Registry implements Disposable {
       this.#lookup = new Lookup(this.#catalog);
       this.#labels = new Labels(db);
       this.#retention = new Retention(db);
+      this.#runs = new Runs(db);
       this.#recorder = new Recorder(db, this.#catalog, this.#labels, this.#retention);
       expire(db, this.#retention);
     } catch (error) {
@@ -271,6 +276,44 @@ export class Registry implements Disposable {
     });
   }
 
+  /** Runs, and what they have to do with versions. */
+  get runs(): Pick<Runs, "start" | "finish" | "find" | "list"> {
+    return this.#runs;
+  }
+
+  /**
+   * Records that a run used or produced a version.
+   * @param manifestDigest the revision that it was.
+   * @throws Fault `not-found` for the run or the version.
+   */
+  recordRun(runId: string, role: Role, ref: string, manifestDigest: string, how: RunKind): void {
+    this.#db.write(() => {
+      const { row } = this.#lookup.version(ref);
+      this.#runs.join(runId, role, { versionId: row.id, manifestDigest, how });
+    });
+  }
+
+  /**
+   * What a version was made from, and what was made from it. Deleted versions are part of it.
+   * @throws Fault `not-found`
+   */
+  lineage(
+    ref: Ref | string,
+    directions: { readonly up: boolean; readonly down: boolean },
+  ): Lineage {
+    return this.#db.read(() => {
+      const { ref: root, type, digest } = this.#version(this.#lookup.version(ref));
+      const runsOf = (role: Role) => (of: string) => {
+        const row = this.#rowOf(of);
+        return row === undefined ? [] : this.#runs.ofVersion(row.id, role);
+      };
+      return traceLineage({ ref: root, type, digest, deleted: false }, directions, {
+        producers: runsOf("produced"),
+        users: runsOf("used"),
+      });
+    });
+  }
+
   /**
    * Forgets for good the versions that were deleted before `beforeMs`.
    * @returns how many they were.
@@ -308,6 +351,15 @@ export class Registry implements Disposable {
       const row = this.#catalog.versionByNumber(found.collection, found.row.number);
       return this.#version({ ...found, row: row ?? found.row });
     });
+  }
+
+  /** The row of a version named by its number, deleted or purged as it may be. */
+  #rowOf(ref: string): VersionRow | undefined {
+    const parsed = parseRef(ref);
+    const collection = this.#catalog.findCollection(parsed);
+    const number = versionNumber(parsed.alias);
+    if (collection === undefined || number === null) return undefined;
+    return this.#catalog.everyVersionByNumber(collection, number);
   }
 
   #version({ collection, row }: Found): Version {

@@ -96,6 +96,33 @@ const MIGRATIONS: readonly string[] = [
     SELECT v.id, v.created_ms + coalesce(v.ttl_ms, c.ttl_ms) AS expires_ms
     FROM version v JOIN collection c ON c.id = v.collection_id
     WHERE v.deleted_ms IS NULL AND coalesce(v.ttl_ms, c.ttl_ms, 0) > 0;
+
+  CREATE TABLE run (
+    id INTEGER PRIMARY KEY,
+    -- What people write.
+    name TEXT NOT NULL UNIQUE,
+    kind TEXT NOT NULL,
+    title TEXT,
+    command TEXT NOT NULL,
+    directory TEXT,
+    host TEXT NOT NULL,
+    user TEXT NOT NULL,
+    git TEXT,
+    started_ms INTEGER NOT NULL,
+    finished_ms INTEGER,
+    exit_code INTEGER
+  ) STRICT;
+  CREATE INDEX run_started ON run (started_ms);
+  CREATE TABLE run_version (
+    run_id INTEGER NOT NULL REFERENCES run,
+    version_id INTEGER NOT NULL REFERENCES version,
+    role TEXT NOT NULL,
+    how TEXT NOT NULL,
+    manifest_digest TEXT NOT NULL,
+    first_ms INTEGER NOT NULL,
+    PRIMARY KEY (run_id, role, version_id, how, manifest_digest)
+  ) STRICT, WITHOUT ROWID;
+  CREATE INDEX run_version_version ON run_version (version_id, role);
   `,
 ];
 
