@@ -4,7 +4,7 @@ import type { Command } from "commander";
 import type { Difference, DiffStat, VersionDiff } from "../daemon/diff.js";
 import type { Entry } from "../model/entry.js";
 import { encodePin } from "../model/pin.js";
-import type { OutputStream } from "./progress.js";
+import { Batch } from "./batch.js";
 import { printable } from "./text.js";
 import { formatBytes, plural } from "./units.js";
 import { examples, openDesk, type Invocation } from "./verb.js";
@@ -12,9 +12,6 @@ import { examples, openDesk, type Invocation } from "./verb.js";
 interface Options {
   readonly stat?: boolean;
 }
-
-/** Characters written at once: two versions may differ in a million files. */
-const WRITE_CHARACTERS = 65_536;
 
 const CHANGE_TEXT = {
   content: "other content",
@@ -41,7 +38,8 @@ export function addDiff(program: Command, invocation: Invocation): void {
         return;
       }
       using out = new Batch(invocation.stdout);
-      if (desk.json) writeJson(out, diff);
+      // The counts are complete once the differences were read.
+      if (desk.json) out.writeArray("differences", differenceDocuments(diff), () => headKeys(diff));
       else writeText(out, diff);
     });
 }
@@ -51,17 +49,8 @@ function writeText(out: Batch, diff: VersionDiff): void {
   out.write(`${describeStat(diff)}\n`);
 }
 
-// One document, but written as it is read: it may be longer than memory holds.
-function writeJson(out: Batch, diff: VersionDiff): void {
-  out.write('{\n  "differences": [');
-  let separator = "\n    ";
-  for (const difference of diff.differences) {
-    out.write(separator + JSON.stringify(differenceKeys(difference)));
-    separator = ",\n    ";
-  }
-  // The counts are known now; their document goes on where this one stands.
-  const head = JSON.stringify(headKeys(diff), null, 2);
-  out.write(`${separator.startsWith(",") ? "\n  " : ""}],${head.slice(1)}\n`);
+function* differenceDocuments(diff: VersionDiff): IterableIterator<object> {
+  for (const difference of diff.differences) yield differenceKeys(difference);
 }
 
 function headKeys({ before, after, stat }: VersionDiff): object {
@@ -132,28 +121,4 @@ function describeStat({ before, after, stat }: VersionDiff): string {
     });
   const summary = parts.length === 0 ? "no difference" : parts.join("; ");
   return `${before.ref} -> ${after.ref}: ${summary}`;
-}
-
-/** Text that is written in large pieces. */
-class Batch implements Disposable {
-  readonly #stream: OutputStream;
-  #text = "";
-
-  constructor(stream: OutputStream) {
-    this.#stream = stream;
-  }
-
-  write(text: string): void {
-    this.#text += text;
-    if (this.#text.length >= WRITE_CHARACTERS) this.#flush();
-  }
-
-  [Symbol.dispose](): void {
-    this.#flush();
-  }
-
-  #flush(): void {
-    this.#stream.write(this.#text);
-    this.#text = "";
-  }
 }

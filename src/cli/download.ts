@@ -1,7 +1,7 @@
 // refmount download REF [DIR]
 
 import type { Command } from "commander";
-import type { DownloadReport } from "../daemon/download.js";
+import type { DownloadProgress, DownloadReport } from "../daemon/download.js";
 import { ASSURANCES, parseAssurance } from "../model/assurance.js";
 import { DEFAULT_TIMEOUT_MS } from "./mount.js";
 import { printable } from "./text.js";
@@ -52,19 +52,21 @@ export function addDownload(program: Command, invocation: Invocation): void {
           environment: invocation.environment,
           signal: interruption.signal,
           onNotice: (message) => desk.note(message),
-          onProgress: (state) =>
-            progress.update(
-              () =>
-                `${ref}: ${formatCount(state.doneFiles)} of ${plural(state.files, "file")}, ` +
-                `${formatBytes(state.doneBytes)} of ${formatBytes(state.bytes)}`,
-            ),
+          onProgress: (state) => progress.update(() => describeProgress(ref, state)),
         },
       );
-      desk.print(report, () => describe(report));
+      desk.print(report, () => describeDownload(report));
     });
 }
 
-function describe(report: DownloadReport): string {
+export function describeProgress(ref: string, state: DownloadProgress): string {
+  return (
+    `${ref}: ${formatCount(state.doneFiles)} of ${plural(state.files, "file")}, ` +
+    `${formatBytes(state.doneBytes)} of ${formatBytes(state.bytes)}`
+  );
+}
+
+export function describeDownload(report: DownloadReport): string {
   const kept = report.kept === 0 ? "" : `, ${formatCount(report.kept)} of them already there`;
   const size = `${plural(report.files, "file")}, ${formatBytes(report.bytes)}`;
   const line = `${report.ref} is in ${printable(report.path)} (${size}${kept})`;

@@ -5,6 +5,7 @@ import { Command, CommanderError } from "commander";
 import { readFileSync } from "node:fs";
 import { Fault } from "../model/fault.js";
 import { addAlias } from "./alias.js";
+import { addCheckout } from "./checkout.js";
 import { addDaemon } from "./daemon.js";
 import { addDiff } from "./diff.js";
 import { addDownload } from "./download.js";
@@ -16,10 +17,12 @@ import { addMount } from "./mount.js";
 import { addGc, addRm, addTtl, addUndelete } from "./rm.js";
 import { addRun } from "./run.js";
 import { addRuns } from "./runs.js";
+import { addSearch } from "./search.js";
 import { addShow } from "./show.js";
 import { addStatus } from "./status.js";
 import { addDescribe, addTag } from "./tag.js";
 import { addUnmount } from "./unmount.js";
+import { addVerify } from "./verify.js";
 import { examples, type AddVerb, type Invocation } from "./verb.js";
 
 const VERBS: readonly AddVerb[] = [
@@ -28,8 +31,11 @@ const VERBS: readonly AddVerb[] = [
   addUnmount,
   addRun,
   addDownload,
+  addCheckout,
+  addVerify,
   addLs,
   addDiff,
+  addSearch,
   addShow,
   addLineage,
   addRuns,

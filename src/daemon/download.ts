@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Observed } from "../cache/observed.js";
 import { receive } from "../cache/receive.js";
 import { assuranceOf, satisfies, type Assurance } from "../model/assurance.js";
-import { DIGEST_ALGORITHMS, type Digests } from "../model/digest.js";
+import { DIGEST_ALGORITHMS } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import type { Fetch } from "../model/fetch.js";
@@ -15,6 +15,7 @@ import { Registry } from "../registry/registry.js";
 import { withRetry } from "../stores/retry.js";
 import { openStores } from "../stores/schemes.js";
 import { limitsWithin } from "../stores/store.js";
+import { expectedDigests } from "./expected-digests.js";
 import type { Environment, Home } from "./home.js";
 import { inOrder } from "./in-order.js";
 import { beginUse } from "./provenance.js";
@@ -211,18 +212,6 @@ class Download {
     const hashes = await addon().hashFile(tree.pathOf(entry.path), { algorithms: [algorithm] });
     return hashes.digests[algorithm] === expected[algorithm] ? sizeBytes : null;
   }
-}
-
-/** What is known of the entry's bytes: hashed when logged, seen at an earlier fetch, or claimed. */
-function expectedDigests(entry: Entry, observed: Observed): Digests {
-  if (Object.keys(entry.digests).length > 0) return entry.digests;
-  const seen = observed.find(entry);
-  if (seen !== null) return { sha256: seen.sha256 };
-  return Object.fromEntries(
-    entry.claims.flatMap(({ algorithm, value }) =>
-      value === undefined ? [] : [[algorithm, value]],
-    ),
-  );
 }
 
 function* selected(manifest: Manifest, prefix: string): Iterable<Entry> {

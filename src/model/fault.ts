@@ -98,6 +98,11 @@ export function exitCodeOf(error: unknown): number {
   return error instanceof Fault ? EXIT_CODE_OF[error.kind] : 1;
 }
 
+/** The exit code of a command that found nothing worse than faults of this kind. */
+export function exitCodeOfKind(kind: FaultKind): number {
+  return EXIT_CODE_OF[kind];
+}
+
 /** True for a kind named in the table; used when a record comes from another process. */
 export function isFaultKind(kind: string): kind is FaultKind {
   return Object.hasOwn(ERRNO_OF, kind);

@@ -218,6 +218,17 @@ export class Manifest implements Disposable {
     return found;
   }
 
+  /**
+   * The files whose path matches `pattern`, in path order: `*` is any text, "/" included, `?` one
+   * character, `[a-z]` one of these.
+   */
+  *matching(pattern: string): IterableIterator<FileNode> {
+    const rows = this.#db.prepare<[string], EntryRow>(
+      `SELECT ${ENTRY_COLUMNS} FROM entry WHERE path GLOB ? ORDER BY path`,
+    );
+    for (const row of this.#db.iterate(rows, pattern)) yield this.#fileNode(row);
+  }
+
   /** The sum of the sizes of the files that have `sizeBytes` or more. Reads every row. */
   bytesInFilesOfAtLeast(sizeBytes: number): number {
     const sum = this.#db.prepare<[number], { bytes: number }>(
