@@ -7,6 +7,7 @@
 
 static Napi::Object Init(Napi::Env env, Napi::Object exports) {
   refmount::RegisterHashes(env, exports);
+  refmount::RegisterLanes(env, exports);
   refmount::RegisterFiles(env, exports);
   refmount::RegisterSession(env, exports);
   return exports;

@@ -9,6 +9,9 @@ namespace refmount {
 /// Sinks and hashing (addon_hashes.cc).
 void RegisterHashes(Napi::Env env, Napi::Object exports);
 
+/// openLane (addon_lanes.cc).
+void RegisterLanes(Napi::Env env, Napi::Object exports);
+
 /// Devices, descriptors, locks, the holder's socket (addon_files.cc).
 void RegisterFiles(Napi::Env env, Napi::Object exports);
 

@@ -16,45 +16,6 @@
 namespace refmount {
 namespace {
 
-/// Reads HashOptions. False, with a TypeError thrown, for an algorithm that does not exist.
-bool ReadAlgorithms(const Napi::Value& options, unsigned* algorithms) {
-  static constexpr std::pair<const char*, unsigned> kNames[] = {
-      {"sha256", 0},       {"md5", kMd5},    {"sha1", kSha1}, {"crc64nvme", kCrc64Nvme},
-      {"crc32c", kCrc32c}, {"crc32", kCrc32}};
-  *algorithms = 0;
-  if (!options.IsObject()) return true;
-  const Napi::Value list = options.As<Napi::Object>().Get("algorithms");
-  if (!list.IsArray()) return true;
-  const auto array = list.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); i++) {
-    const std::string name = Napi::Value(array[i]).ToString();
-    bool known = false;
-    for (const auto& [text, bit] : kNames) {
-      if (name != text) continue;
-      *algorithms |= bit;
-      known = true;
-    }
-    if (!known) {
-      Napi::TypeError::New(options.Env(), "No such digest algorithm: " + name)
-          .ThrowAsJavaScriptException();
-      return false;
-    }
-  }
-  return true;
-}
-
-/// Small arrays are copied; a large one stays where it is and lives as long as its Buffer.
-template <class Item>
-Napi::Value ToBuffer(Napi::Env env, std::vector<Item> items) {
-  constexpr size_t kCopiedBytes = 16 * 1024;
-  const size_t size = items.size() * sizeof(Item);
-  auto* bytes = reinterpret_cast<uint8_t*>(items.data());
-  if (size <= kCopiedBytes) return Napi::Buffer<uint8_t>::Copy(env, bytes, size);
-  auto* held = new std::vector<Item>(std::move(items));
-  return Napi::Buffer<uint8_t>::NewOrCopy(env, reinterpret_cast<uint8_t*>(held->data()), size,
-                                          [held](Napi::Env, uint8_t*) { delete held; });
-}
-
 Napi::Value ToValue(Napi::Env env, Hashes hashes) {
   Napi::Object digests = Napi::Object::New(env);
   const std::pair<const char*, const std::string&> values[] = {
@@ -69,24 +30,6 @@ Napi::Value ToValue(Napi::Env env, Hashes hashes) {
   object.Set("chunks", ToBuffer(env, std::move(hashes.chunks)));
   object.Set("blockCrcs", ToBuffer(env, std::move(hashes.block_crcs)));
   return object;
-}
-
-/// Bytes of a Uint8Array that stays alive while another thread reads them.
-struct LentBytes {
-  explicit LentBytes(Napi::Uint8Array array)
-      : reference(Napi::Persistent(array)), bytes(array.Data()), size(array.ByteLength()) {}
-  Napi::Reference<Napi::Uint8Array> reference;
-  const uint8_t* bytes;
-  size_t size;
-};
-
-Napi::Value ThrowNotBytes(Napi::Env env) {
-  Napi::TypeError::New(env, "The bytes must be a Uint8Array").ThrowAsJavaScriptException();
-  return env.Undefined();
-}
-
-bool IsBytes(const Napi::Value& value) {
-  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
 }
 
 /// What a JavaScript sink or hasher refers to. The flags belong to the main thread.

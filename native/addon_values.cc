@@ -2,6 +2,8 @@
 
 #include <uv.h>
 
+#include "hasher.h"
+
 namespace refmount {
 
 Napi::Error MakeError(Napi::Env env, const Failure& failure) {
@@ -32,6 +34,41 @@ std::vector<int> DescriptorsOf(const Napi::Value& value) {
     if (item.IsNumber()) descriptors.push_back(item.As<Napi::Number>().Int32Value());
   }
   return descriptors;
+}
+
+bool ReadAlgorithms(const Napi::Value& options, unsigned* algorithms) {
+  static constexpr std::pair<const char*, unsigned> kNames[] = {
+      {"sha256", 0},       {"md5", kMd5},    {"sha1", kSha1}, {"crc64nvme", kCrc64Nvme},
+      {"crc32c", kCrc32c}, {"crc32", kCrc32}};
+  *algorithms = 0;
+  if (!options.IsObject()) return true;
+  const Napi::Value list = options.As<Napi::Object>().Get("algorithms");
+  if (!list.IsArray()) return true;
+  const auto array = list.As<Napi::Array>();
+  for (uint32_t i = 0; i < array.Length(); i++) {
+    const std::string name = Napi::Value(array[i]).ToString();
+    bool known = false;
+    for (const auto& [text, bit] : kNames) {
+      if (name != text) continue;
+      *algorithms |= bit;
+      known = true;
+    }
+    if (!known) {
+      Napi::TypeError::New(options.Env(), "No such digest algorithm: " + name)
+          .ThrowAsJavaScriptException();
+      return false;
+    }
+  }
+  return true;
+}
+
+Napi::Value ThrowNotBytes(Napi::Env env) {
+  Napi::TypeError::New(env, "The bytes must be a Uint8Array").ThrowAsJavaScriptException();
+  return env.Undefined();
+}
+
+bool IsBytes(const Napi::Value& value) {
+  return value.IsTypedArray() && value.As<Napi::TypedArray>().TypedArrayType() == napi_uint8_array;
 }
 
 }  // namespace refmount

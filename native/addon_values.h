@@ -22,6 +22,33 @@ Napi::Value Throw(Napi::Env env, const Failure& failure);
 /// The descriptors in a JavaScript array; what is no number is left out.
 std::vector<int> DescriptorsOf(const Napi::Value& value);
 
+/// Reads `algorithms` of HashOptions. False, with a TypeError thrown, for one that does not exist.
+bool ReadAlgorithms(const Napi::Value& options, unsigned* algorithms);
+
+bool IsBytes(const Napi::Value& value);
+Napi::Value ThrowNotBytes(Napi::Env env);
+
+/// Bytes of a Uint8Array that stays alive while another thread reads them.
+struct LentBytes {
+  explicit LentBytes(Napi::Uint8Array array)
+      : reference(Napi::Persistent(array)), bytes(array.Data()), size(array.ByteLength()) {}
+  Napi::Reference<Napi::Uint8Array> reference;
+  const uint8_t* bytes;
+  size_t size;
+};
+
+/// Small arrays are copied; a large one stays where it is and lives as long as its Buffer.
+template <class Item>
+Napi::Value ToBuffer(Napi::Env env, std::vector<Item> items) {
+  constexpr size_t kCopiedBytes = 16 * 1024;
+  const size_t size = items.size() * sizeof(Item);
+  auto* bytes = reinterpret_cast<uint8_t*>(items.data());
+  if (size <= kCopiedBytes) return Napi::Buffer<uint8_t>::Copy(env, bytes, size);
+  auto* held = new std::vector<Item>(std::move(items));
+  return Napi::Buffer<uint8_t>::NewOrCopy(env, reinterpret_cast<uint8_t*>(held->data()), size,
+                                          [held](Napi::Env, uint8_t*) { delete held; });
+}
+
 /// One call on the thread pool, and the promise of its outcome. Deletes itself.
 class PromiseWorker : public Napi::AsyncWorker {
  public:

@@ -11,7 +11,7 @@ import { encodePin } from "../model/pin.js";
 import { addon } from "../native/addon.js";
 import { Holds, lend, type Blob } from "./blob.js";
 import { Blobs } from "./blobs.js";
-import type { Release } from "./budget.js";
+import type { Release } from "../model/budget.js";
 import { Fills, type FetchInFlight, type FillOptions, type Known, type Landed } from "./fills.js";
 import { Ledger } from "./ledger.js";
 import { codeOf, localFault } from "./local-fault.js";

@@ -8,7 +8,7 @@ import { Fault } from "../model/fault.js";
 import type { Fetch } from "../model/fetch.js";
 import { Holds } from "./blob.js";
 import type { Blobs } from "./blobs.js";
-import { Budget, type Release } from "./budget.js";
+import { Budget, type Release } from "../model/budget.js";
 import { codeOf, localFault } from "./local-fault.js";
 import type { Room } from "./lru.js";
 import type { Observed, Sighting } from "./observed.js";

@@ -3,7 +3,7 @@
 // would push itself out: what is there stays, and the rest is served from temporary files.
 
 import { promises as fs } from "node:fs";
-import type { Release } from "./budget.js";
+import type { Release } from "../model/budget.js";
 import type { Ledger } from "./ledger.js";
 import type { Shelf } from "./shelf.js";
 

@@ -9,7 +9,7 @@ import { Fault } from "../model/fault.js";
 import type { ByteRange, Fetch, Fetched } from "../model/fetch.js";
 import { pinsObject } from "../model/pin.js";
 import { addon, type HashOptions, type Hashes } from "../native/addon.js";
-import { Budget, type Release } from "./budget.js";
+import { Budget, type Release } from "../model/budget.js";
 import { codeOf, localFault } from "./local-fault.js";
 import type { Observed, Sighting } from "./observed.js";
 import { StallGuard } from "./stall.js";

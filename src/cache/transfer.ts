@@ -6,7 +6,7 @@ import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import type { ByteRange, Fetch, Fetched } from "../model/fetch.js";
 import type { Sink } from "../native/addon.js";
-import type { Budget, Release } from "./budget.js";
+import type { Budget, Release } from "../model/budget.js";
 
 /** One range of an object that is read by ranges. */
 export const RANGE_BYTES = 8 * 1_048_576;

@@ -123,6 +123,7 @@ export async function downloadRef(
       (entry, signal) => download.file(entry, signal),
     );
     for await (const missing of outcomes) if (missing !== null) tally.missing.push(missing);
+    for (const path of emptyDirectories(manifest, request.pathPrefix)) await tree.makeFolder(path);
   } finally {
     await stores.close();
   }
@@ -218,6 +219,10 @@ function* selected(manifest: Manifest, prefix: string): Iterable<Entry> {
   for (const entry of manifest.entries()) if (entry.path.startsWith(prefix)) yield entry;
 }
 
+function* emptyDirectories(manifest: Manifest, prefix: string): Iterable<string> {
+  for (const path of manifest.emptyDirectories()) if (path.startsWith(prefix)) yield path;
+}
+
 function selectedTotals(
   manifest: Manifest,
   { ref, pathPrefix }: DownloadRequest,
@@ -229,7 +234,8 @@ function selectedTotals(
     files += 1;
     bytes += entry.sizeBytes ?? 0;
   }
-  if (files === 0) {
+  const [directory] = emptyDirectories(manifest, pathPrefix);
+  if (files === 0 && directory === undefined) {
     throw new Fault("not-found", `No path in ${ref} begins with "${pathPrefix}"`, {
       subject: pathPrefix,
     });

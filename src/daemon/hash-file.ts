@@ -1,10 +1,15 @@
-// Reads one local file, once, to hash it while it is being logged. Keeps no bytes.
+// Reads local files, once, to hash them while they are being logged: small ones several at a time,
+// since asking costs more than hashing them. Keeps no bytes.
 
-import { open, stat, type FileHandle } from "node:fs/promises";
+import { availableParallelism } from "node:os";
 import { CHUNK_BYTES, type DigestAlgorithm, type Digests } from "../model/digest.js";
 import { Fault } from "../model/fault.js";
-import { addon, type Hashes } from "../native/addon.js";
-import { sameFile } from "../stores/file.js";
+import type { Hashes } from "../native/addon.js";
+import type { HashedFile } from "../native/lane.js";
+import { listFault } from "../stores/file-fault.js";
+import { fileSystems, REMOTE_AT_ONCE, type FileSystem } from "../stores/file-systems.js";
+import { retry } from "../stores/retry.js";
+import { RETRY_TIMEOUT_MS } from "../stores/store.js";
 
 export interface Hashed {
   readonly sizeBytes: number;
@@ -19,34 +24,32 @@ export interface HashWatch {
   readonly onBytes: (bytes: number) => void;
 }
 
-/** Up to here a file is hashed in one native call, which nothing can interrupt, in bytes. */
-const WHOLE_BYTES = 16 * CHUNK_BYTES;
-/** One read of a larger file, in bytes. */
-const PIECE_BYTES = 4 * CHUNK_BYTES;
+export interface LocalFile {
+  /** Without symbolic links. */
+  readonly path: string;
+  readonly uri: string;
+  /** As it was listed. */
+  readonly sizeBytes: number;
+}
 
-/** SHA-256 because it names bytes, MD5 because the W&B digest of a file is made of it. */
+/** Files hashed by one call, and their bytes: a few milliseconds of work. */
+const BATCH_FILES = 32;
+const BATCH_BYTES = 4 * CHUNK_BYTES;
+
+/** Besides SHA-256, which names bytes: the W&B digest of a file is made of its MD5. */
 const FILE_ALGORITHMS: readonly DigestAlgorithm[] = ["md5"];
 
 /**
- * Hashes a local file: MD5, SHA-256 and chunks.
- * @throws Fault `drifted` when it changed meanwhile; an error with a `code` when it cannot be read.
+ * Hashes a local file: MD5, SHA-256 and chunks. Many may be asked for at once.
+ * @throws Fault `drifted` when it changed meanwhile, `unavailable` when its file system is away for a
+ * minute, `not-found`, `denied`; the reason of the signal.
  */
-export async function hashLocalFile(path: string, uri: string, watch: HashWatch): Promise<Hashed> {
-  const before = await stat(path, { bigint: true });
-  const hashes =
-    before.size <= BigInt(WHOLE_BYTES)
-      ? await addon().hashFile(path, { algorithms: FILE_ALGORITHMS })
-      : await hashInPieces(path, watch);
-  const after = await stat(path, { bigint: true });
-  if (!sameFile(before, after) || BigInt(hashes.sizeBytes) !== after.size) {
-    throw new Fault(
-      "drifted",
-      `${uri} changed while it was being logged; log it again when nothing writes to it`,
-      { subject: uri },
-    );
-  }
-  if (before.size <= BigInt(WHOLE_BYTES)) watch.onBytes(hashes.sizeBytes);
-  return keptHashes(hashes, ["sha256", "md5"]);
+export function hashLocalFile(file: LocalFile, watch: HashWatch): Promise<Hashed> {
+  const { signal } = watch;
+  return retry(() => queueOf(fileSystems.at(file.path)).hash(file, watch), {
+    timeoutMs: RETRY_TIMEOUT_MS,
+    signal,
+  });
 }
 
 /** What a manifest keeps of `hashes`: the digests of `algorithms`, and the chunks. */
@@ -58,40 +61,118 @@ export function keptHashes(hashes: Hashes, algorithms: readonly DigestAlgorithm[
   };
 }
 
-async function hashInPieces(path: string, watch: HashWatch): Promise<Hashes> {
-  const hasher = addon().openHasher({ algorithms: FILE_ALGORITHMS });
-  const file = await open(path);
-  try {
-    // Two buffers: one is read into while the other is hashed.
-    let filling = Buffer.allocUnsafeSlow(PIECE_BYTES);
-    let hashing = Buffer.allocUnsafeSlow(PIECE_BYTES);
-    let position = 0;
-    let hashed = Promise.resolve();
-    for (;;) {
-      watch.signal.throwIfAborted();
-      const [bytesRead] = await Promise.all([readFully(file, filling, position), hashed]);
-      if (bytesRead === 0) return await hasher.finish();
-      [filling, hashing] = [hashing, filling];
-      hashed = hasher.append(hashing.subarray(0, bytesRead));
-      position += bytesRead;
-      watch.onBytes(bytesRead);
+interface Waiting {
+  readonly file: LocalFile;
+  readonly watch: HashWatch;
+  readonly resolve: (hashed: Hashed) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+/** The files of one file system that wait to be hashed. */
+class HashQueue {
+  readonly #fileSystem: FileSystem;
+  readonly #atOnce: number;
+  readonly #waiting: Waiting[] = [];
+  #running = 0;
+
+  constructor(fileSystem: FileSystem) {
+    this.#fileSystem = fileSystem;
+    // A disk of this machine keeps up with its cores; a server's latency is hidden by asking for more.
+    this.#atOnce = fileSystem.isLocal ? availableParallelism() : REMOTE_AT_ONCE;
+  }
+
+  hash(file: LocalFile, watch: HashWatch): Promise<Hashed> {
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ file, watch, resolve, reject });
+      this.#next();
+    });
+  }
+
+  #next(): void {
+    while (this.#running < this.#atOnce && this.#waiting.length > 0) {
+      const batch = this.#take();
+      this.#running += 1;
+      void this.#hash(batch).finally(() => {
+        this.#running -= 1;
+        this.#next();
+      });
     }
-  } finally {
-    await file.close();
+  }
+
+  /** One large file, or small ones that were asked for together. */
+  #take(): Waiting[] {
+    const signal = this.#waiting[0]?.watch.signal;
+    let count = 0;
+    let bytes = 0;
+    for (const { file, watch } of this.#waiting) {
+      bytes += file.sizeBytes;
+      const fits = bytes <= BATCH_BYTES && count < BATCH_FILES && watch.signal === signal;
+      if (count > 0 && !fits) break;
+      count += 1;
+    }
+    return this.#waiting.splice(0, count);
+  }
+
+  async #hash(batch: readonly Waiting[]): Promise<void> {
+    try {
+      const results = await this.#call(batch);
+      for (const [index, { file, watch, resolve, reject }] of batch.entries()) {
+        const result = results[index];
+        if (result === undefined || result instanceof Error) {
+          reject(listFault(result, file.uri));
+        } else if (result.changed) {
+          reject(changed(file));
+        } else {
+          if (batch.length > 1) watch.onBytes(result.sizeBytes);
+          resolve(toHashed(result));
+        }
+      }
+    } catch (error) {
+      for (const { file, reject } of batch) reject(listFault(error, file.uri));
+    }
+  }
+
+  #call(batch: readonly Waiting[]): Promise<readonly (HashedFile | NodeJS.ErrnoException)[]> {
+    const paths = batch.map(({ file }) => file.path);
+    const [first] = batch;
+    if (first === undefined) return Promise.resolve([]);
+    const { signal, onBytes } = first.watch;
+    const patience = { timeoutMs: RETRY_TIMEOUT_MS, signal };
+    return this.#fileSystem.run(first.file.path, patience, async (lane, progress) => {
+      const hashing = lane.hashFiles(paths, { algorithms: FILE_ALGORITHMS }, (bytes) => {
+        progress();
+        if (batch.length === 1 && !signal.aborted) onBytes(bytes);
+      });
+      const cancel = (): void => {
+        hashing.cancel();
+      };
+      signal.addEventListener("abort", cancel);
+      return hashing.done.finally(() => {
+        signal.removeEventListener("abort", cancel);
+      });
+    });
   }
 }
 
-async function readFully(file: FileHandle, buffer: Buffer, position: number): Promise<number> {
-  let filled = 0;
-  while (filled < buffer.length) {
-    const { bytesRead } = await file.read(
-      buffer,
-      filled,
-      buffer.length - filled,
-      position + filled,
-    );
-    if (bytesRead === 0) break;
-    filled += bytesRead;
+const queues = new WeakMap<FileSystem, HashQueue>();
+
+function queueOf(fileSystem: FileSystem): HashQueue {
+  let queue = queues.get(fileSystem);
+  if (queue === undefined) {
+    queue = new HashQueue(fileSystem);
+    queues.set(fileSystem, queue);
   }
-  return filled;
+  return queue;
+}
+
+function toHashed({ sizeBytes, sha256, md5, chunks }: HashedFile): Hashed {
+  return { sizeBytes, digests: { sha256, md5 }, chunks };
+}
+
+function changed({ uri }: LocalFile): Fault {
+  return new Fault(
+    "drifted",
+    `${uri} changed while it was being logged; log it again when nothing writes to it`,
+    { subject: uri },
+  );
 }

@@ -1,6 +1,6 @@
 // Reads one object of a store to hash it, verified as for the cache, and keeps no byte of it.
 
-import type { Release } from "../cache/budget.js";
+import type { Release } from "../model/budget.js";
 import { StallGuard } from "../cache/stall.js";
 import { mismatch, writeRanges, writeStream, type Transfer } from "../cache/transfer.js";
 import { bufferBytes, firstRange, gather, processBuffers, SMALL_BYTES } from "../cache/receive.js";

@@ -2,7 +2,6 @@
 // version. All or nothing: until the last step, which is one transaction, there is no version.
 
 import { createHash } from "node:crypto";
-import { availableParallelism } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { hexToBase64 } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
@@ -12,7 +11,6 @@ import { parseRef } from "../model/ref.js";
 import { ManifestWriter } from "../registry/manifest-writer.js";
 import { Registry, type LogRequest as RegistryRequest } from "../registry/registry.js";
 import type { Version } from "../registry/version.js";
-import { listFault } from "../stores/file-fault.js";
 import { withRetry } from "../stores/retry.js";
 import { isKnownScheme, openStores, schemeOf } from "../stores/schemes.js";
 import type { Listed, Store } from "../stores/store.js";
@@ -81,8 +79,8 @@ export interface LogReport {
   readonly revised: boolean;
 }
 
-/** Local files hashed at once: reading and hashing keep a core each. */
-const LOCAL_AT_ONCE = availableParallelism();
+/** Local files asked to be hashed at once: many, so that small ones are read by the batch. */
+const LOCAL_AT_ONCE = 512;
 /** Objects of stores hashed at once: enough to hide the latency of small ones. */
 const REMOTE_AT_ONCE = 32;
 const WINDOW_PER_SLOT = 8;
@@ -239,7 +237,7 @@ class Collecting {
     const { signal, onNotice } = this.#watch;
     const listed = this.#stores.list(uri, { pinVersion, checksum, maxObjects, signal, onNotice });
     for await (const one of listed) {
-      this.#found += 1;
+      if (one.emptyDirectory !== true) this.#found += 1;
       if (this.#found > maxObjects) {
         throw new Fault(
           "usage",
@@ -256,6 +254,7 @@ class Collecting {
     const { localPath, uri } = listed;
     const { checksum, hash } = this.#request;
     const watch = { signal, onBytes: (bytes: number) => this.#addHashedBytes(bytes) };
+    if (listed.emptyDirectory === true) return { listed, hashed: null, entryDigest: "" };
     if (localPath === undefined) {
       if (!hash && (!checksum || listed.needsHash !== true)) {
         return { listed, hashed: null, entryDigest: listed.entryDigest };
@@ -274,24 +273,24 @@ class Collecting {
     if (!checksum) {
       return { listed, hashed: null, entryDigest: createHash("md5").update(uri).digest("base64") };
     }
-    const hashed = await hashLocalFile(localPath, uri, watch).catch((error: unknown) => {
-      throw listFault(error, uri);
-    });
+    const file = { path: localPath, uri, sizeBytes: listed.sizeBytes ?? 0 };
+    const hashed = await hashLocalFile(file, watch);
     return { listed, hashed, entryDigest: hexToBase64(hashed.digests.md5 ?? "") };
   }
 
   #add(source: LogSource, collected: Collected): void {
-    const { key, single, uri } = collected.listed;
+    const { key, single, uri, emptyDirectory } = collected.listed;
     try {
       const path = entryPath(key, { base: source.base, single });
-      this.#writer.add(toEntry(path, collected));
+      if (emptyDirectory === true) this.#writer.addDirectory(path);
+      else this.#writer.add(toEntry(path, collected));
     } catch (error) {
       if (!(error instanceof Fault) || error.kind !== "usage") throw error;
       if (this.#request.onConflict === "fail") {
         const message = `${uri}: ${error.message}; or leave it out with --on-conflict skip`;
         throw new Fault("usage", message, { subject: uri, cause: error });
       }
-      this.#skipped += 1;
+      if (emptyDirectory !== true) this.#skipped += 1;
       this.#watch.onNotice(`left out ${uri}: ${error.message}`);
     }
   }

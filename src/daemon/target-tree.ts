@@ -67,6 +67,13 @@ export class TargetTree {
     }
   }
 
+  /** Makes the directory `path` of the version, unless it is there. */
+  async makeFolder(path: string): Promise<void> {
+    await this.#folder(path, "make").catch((error: unknown) => {
+      throw this.#translate(error, path);
+    });
+  }
+
   /** Checks, and with `make` creates, a folder and those above it, once. */
   #folder(path: string, mode: "look" | "make"): Promise<void> {
     const key = `${mode}:${path}`;

@@ -4,6 +4,7 @@
 import { createRequire } from "node:module";
 import { fileURLToPath } from "node:url";
 import type { DigestAlgorithm, Digests } from "../model/digest.js";
+import type { Lane } from "./lane.js";
 
 /** What hashing an object gives. */
 export interface Hashes {
@@ -135,6 +136,8 @@ export interface Addon {
     options: HashOptions,
     onProgress?: (doneBytes: number) => void,
   ): Promise<Hashes>;
+  /** A lane with `threads` threads, which live as long as the process. */
+  openLane(threads: number): Lane;
   /** CRC-32C (Castagnoli) of `bytes`, continuing from `seed`. */
   crc32c(bytes: Uint8Array, seed?: number): number;
   /**

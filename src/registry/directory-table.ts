@@ -5,7 +5,7 @@ import type { Database, Statement } from "./sqlite.js";
 
 /** A directory is added when it goes by, and completed when its children have. */
 export class DirectoryTable {
-  readonly #insert: Statement<[number, string]>;
+  readonly #insert: Statement<[number, string, number]>;
   readonly #find: Statement<[string], DirectoryRow>;
   readonly #update: Statement<[DirectoryRow]>;
   #path: string | null = null;
@@ -14,15 +14,17 @@ export class DirectoryTable {
   #subdirCount = 0;
 
   constructor(db: Database) {
-    this.#insert = db.prepare("INSERT INTO directory (id, path) VALUES (?, ?)");
+    this.#insert = db.prepare("INSERT INTO directory (id, path, check_crc) VALUES (?, ?, ?)");
     this.#find = db.prepare(`SELECT ${DIRECTORY_COLUMNS} FROM directory WHERE path = ?`);
     this.#update = db.prepare(`
       UPDATE directory SET first_child = @first_child, child_count = @child_count,
         subdir_count = @subdir_count, check_crc = @check_crc WHERE id = @id`);
   }
 
+  /** Adds a directory, which is empty unless children of it go by. */
   add(id: number, path: string): void {
-    this.#insert.run(id, path);
+    const row = { id, path, first_child: 0, child_count: 0, subdir_count: 0 };
+    this.#insert.run(id, path, directoryCheck(row));
   }
 
   /** All children of one directory come one after the other. */
@@ -38,11 +40,11 @@ export class DirectoryTable {
     if (isDirectory) this.#subdirCount++;
   }
 
-  /** Writes down the group at hand; without any, the root is empty. */
+  /** Writes down the group at hand, if there is one. */
   finish(): void {
-    const path = this.#path ?? "";
-    const found = this.#find.get(path);
-    if (found === undefined) throw new Error(`lost the directory ${path}`);
+    if (this.#path === null) return;
+    const found = this.#find.get(this.#path);
+    if (found === undefined) throw new Error(`lost the directory ${this.#path}`);
     const row = {
       ...found,
       first_child: this.#firstChild,

@@ -12,6 +12,8 @@ import { TextHash } from "./text-hash.js";
 
 /** Of the tables below; a manifest with another one is not read. */
 export const MANIFEST_FORMAT = 1;
+/** The same with empty directories, which format 1 does not have and who knows only that one refuses. */
+export const EMPTY_DIRECTORIES_FORMAT = 2;
 
 /** Rows get their ids, which are node ids, in the order of depth and path; the root is 1. */
 export const ROOT_ID = 1;
@@ -119,6 +121,14 @@ export function canonicalLine(row: Omit<EntryRow, "id" | "check_crc">): string {
   });
   return row.chunks_sha256 === null ? line : `${line}\t${row.chunks_sha256}`;
 }
+
+/** The same for an empty directory; these lines follow those of the entries, in path order, too. */
+export function canonicalDirectoryLine(path: string): string {
+  return JSON.stringify([`${path}/`]);
+}
+
+/** The paths of the empty directories of a manifest, in path order. */
+export const EMPTY_DIRECTORIES = `SELECT path FROM directory WHERE child_count = 0 AND id <> ${ROOT_ID} ORDER BY path`;
 
 /** What `check_crc` must hold: all of the row, under this id. */
 export function entryCheck(row: Omit<EntryRow, "check_crc">): number {

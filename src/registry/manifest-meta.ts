@@ -3,7 +3,7 @@
 import { crc32 } from "node:zlib";
 import { ASSURANCES, type Assurance } from "../model/assurance.js";
 import type { Database } from "./sqlite.js";
-import { MANIFEST_FORMAT } from "./manifest-file.js";
+import { EMPTY_DIRECTORIES_FORMAT, MANIFEST_FORMAT } from "./manifest-file.js";
 
 /** Entries by their assurance. */
 export type AssuranceCounts = Readonly<Record<Assurance, number>>;
@@ -29,6 +29,7 @@ export interface SealedManifest extends ManifestSums {
 export interface ManifestMeta extends SealedManifest {
   /** Files and directories, the root included. */
   readonly nodes: number;
+  readonly emptyDirectories: number;
   /** When it was sealed, milliseconds since 1970. */
   readonly createdMs: number;
 }
@@ -53,10 +54,11 @@ export function readMeta(db: Database): ManifestMeta | null {
     unknownSizes: number("unknown_sizes"),
     assurances: countsBy((level) => number(`assurance_${level}`)),
     nodes: number("nodes"),
+    emptyDirectories: Number(values.get("empty_directories") ?? 0),
     createdMs: number("created_ms"),
   };
   const sound =
-    number("format") === MANIFEST_FORMAT && number("check_crc") === checkOf(encodeMeta(meta));
+    number("format") === formatOf(meta) && number("check_crc") === checkOf(encodeMeta(meta));
   return sound ? meta : null;
 }
 
@@ -70,15 +72,22 @@ export function countsBy(count: (level: Assurance) => number): Record<Assurance,
   };
 }
 
+function formatOf({ emptyDirectories }: ManifestMeta): number {
+  return emptyDirectories > 0 ? EMPTY_DIRECTORIES_FORMAT : MANIFEST_FORMAT;
+}
+
 function encodeMeta(meta: ManifestMeta): (readonly [key: string, value: string])[] {
+  const { emptyDirectories } = meta;
   return [
-    ["format", String(MANIFEST_FORMAT)],
+    ["format", String(formatOf(meta))],
     ["digest", meta.digest],
     ["wandb_digest", meta.wandbDigest],
     ["files", String(meta.files)],
     ["bytes", String(meta.bytes)],
     ["unknown_sizes", String(meta.unknownSizes)],
     ["nodes", String(meta.nodes)],
+    // Only where there are some: a manifest without stays as it always was.
+    ...(emptyDirectories > 0 ? [["empty_directories", String(emptyDirectories)] as const] : []),
     ["created_ms", String(meta.createdMs)],
     ...ASSURANCES.map((level) => [`assurance_${level}`, String(meta.assurances[level])] as const),
   ];

@@ -1,4 +1,4 @@
-// Collects the entries of one version, in any order and in bounded memory, and seals them into a
+// Collects the entries and directories of one version, in any order and in bounded memory, and seals them into a
 // manifest file and its inode index. Knows no versions and no names.
 
 import { existsSync, utimesSync } from "node:fs";
@@ -9,8 +9,10 @@ import { checkPath } from "../model/path.js";
 import { DirectoryTable } from "./directory-table.js";
 import { describeManifest, Manifest } from "./manifest.js";
 import {
+  canonicalDirectoryLine,
   canonicalLine,
   depthOf,
+  EMPTY_DIRECTORIES,
   ENTRY_COLUMNS,
   entryCheck,
   indexPath,
@@ -141,6 +143,17 @@ export class ManifestWriter implements Disposable {
   }
 
   /**
+   * Adds a directory, which stays when nothing is added below it.
+   * @throws Fault `usage` for a bad path, and one that is a file's or below one.
+   */
+  addDirectory(path: string): void {
+    checkPath(path);
+    this.#db.guard(() => {
+      this.#addDirectory(path, `${path}/`);
+    });
+  }
+
+  /**
    * Writes the manifest and its index, durably, and ends this writer. The same entries give the same
    * manifest: one that exists is kept if it is sound, else replaced.
    */
@@ -181,7 +194,7 @@ export class ManifestWriter implements Disposable {
     return changes === 1;
   }
 
-  /** Adds `dir` and what is above it, for the file `path`. */
+  /** Adds `dir` and what is above it, for what is at `path`. */
   #addDirectory(dir: string, path: string): void {
     if (this.#knownDirectories.has(dir)) return;
     this.#addDirectory(parentOf(dir), path);
@@ -244,8 +257,9 @@ export class ManifestWriter implements Disposable {
       db.exec(MANIFEST_SCHEMA);
       const { nodes, ...sums } = this.#copyTree(db);
       db.exec(MANIFEST_INDEX);
-      const sealed = { ...digestsOf(db), ...sums };
-      writeMeta(db, { ...sealed, nodes, createdMs: Date.now() });
+      const { emptyDirectories, ...digests } = digestsOf(db);
+      const sealed = { ...digests, ...sums };
+      writeMeta(db, { ...sealed, nodes, emptyDirectories, createdMs: Date.now() });
       return sealed;
     });
   }
@@ -299,7 +313,11 @@ function entryValues(staged: StagedFile, id: number): EntryValues {
   return [...values, entryCheck(toEntryRow([...values, 0]))];
 }
 
-function digestsOf(db: Database): { digest: string; wandbDigest: string } {
+function digestsOf(db: Database): {
+  digest: string;
+  wandbDigest: string;
+  emptyDirectories: number;
+} {
   const digest = new ManifestDigest();
   const wandbDigest = new WandbDigest();
   const rows = db.prepare<[], EntryValues>(`SELECT ${ENTRY_COLUMNS} FROM entry ORDER BY path`);
@@ -308,7 +326,12 @@ function digestsOf(db: Database): { digest: string; wandbDigest: string } {
     digest.add(canonicalLine(row));
     wandbDigest.add(row.path, row.entry_digest);
   }
-  return { digest: digest.finish(), wandbDigest: wandbDigest.finish() };
+  let emptyDirectories = 0;
+  for (const { path } of db.prepare<[], { path: string }>(EMPTY_DIRECTORIES).iterate()) {
+    digest.add(canonicalDirectoryLine(path));
+    emptyDirectories++;
+  }
+  return { digest: digest.finish(), wandbDigest: wandbDigest.finish(), emptyDirectories };
 }
 
 /** True when this manifest is there already, whole. */

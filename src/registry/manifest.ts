@@ -10,8 +10,10 @@ import { decodePin } from "../model/pin.js";
 import { checkDirectory, mergeById, walkTree } from "./manifest-tree.js";
 import { isIndexOf, writeIndex, type IndexNode } from "./inode-index.js";
 import {
+  canonicalDirectoryLine,
   canonicalLine,
   DIRECTORY_COLUMNS,
+  EMPTY_DIRECTORIES,
   ENTRY_COLUMNS,
   entryCheck,
   indexPath,
@@ -199,6 +201,13 @@ export class Manifest implements Disposable {
     return toEntry(row, this.#chunks(row));
   }
 
+  /** The paths of the empty directories in path order, in bounded memory. */
+  *emptyDirectories(): IterableIterator<string> {
+    if (this.#meta.emptyDirectories === 0) return;
+    const rows = this.#db.prepare<[], { path: string }>(EMPTY_DIRECTORIES);
+    for (const { path } of this.#db.iterate(rows)) yield path;
+  }
+
   /** The first `limit` entries in path order whose assurance is below `level`. */
   firstBelow(level: Assurance, limit: number): Entry[] {
     const found: Entry[] = [];
@@ -279,13 +288,16 @@ export class Manifest implements Disposable {
       wandbDigest.add(row.path, row.entry_digest);
       this.#chunks(row);
     }
+    for (const path of this.emptyDirectories()) digest.add(canonicalDirectoryLine(path));
     if (digest.finish() !== this.digest || wandbDigest.finish() !== this.wandbDigest) {
       throw this.#corrupt("its entries do not have its digest");
     }
+    let empty = 0;
     for (const { kind, id, childCount } of this.#walk()) {
-      if (kind === "directory" && id !== ROOT_ID && childCount === 0) {
-        throw this.#corrupt(`directory ${id} is empty`);
-      }
+      if (kind === "directory" && id !== ROOT_ID && childCount === 0) empty++;
+    }
+    if (empty !== this.#meta.emptyDirectories) {
+      throw this.#corrupt(`it has ${empty} empty directories and not the ones it was sealed with`);
     }
   }
 

@@ -38,7 +38,7 @@ export interface ListOptions {
   readonly pinVersion: boolean;
   /** False: pin nothing and claim nothing; the entry digest comes from the uri alone. */
   readonly checksum: boolean;
-  /** More objects than this are a `usage` fault that names --max-objects. */
+  /** More objects than this, empty directories not counted, are a `usage` fault that names --max-objects. */
   readonly maxObjects: number;
   readonly signal: AbortSignal;
   /** Called now and then with the number of objects found so far. */

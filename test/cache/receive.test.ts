@@ -4,7 +4,7 @@ import { beforeEach, afterEach, describe, expect, it } from "vitest";
 import type { Entry } from "../../src/model/entry.js";
 import { Fault, type FaultKind } from "../../src/model/fault.js";
 import { addon } from "../../src/native/addon.js";
-import { Budget } from "../../src/cache/budget.js";
+import { Budget } from "../../src/model/budget.js";
 import { Observed } from "../../src/cache/observed.js";
 import { receive, type ReceiveOptions, type Received } from "../../src/cache/receive.js";
 import { flipped, Folder, hashed, md5, Origin, pinned, sha1, sha256 } from "./origin.js";

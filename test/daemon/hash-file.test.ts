@@ -1,9 +1,9 @@
 import { createHash, randomBytes } from "node:crypto";
-import { appendFile, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { appendFile, mkdtemp, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { hashLocalFile, type HashWatch } from "../../src/daemon/hash-file.js";
+import { hashLocalFile, type Hashed, type HashWatch } from "../../src/daemon/hash-file.js";
 
 const MIB = 1_048_576;
 
@@ -19,6 +19,11 @@ afterEach(async () => {
   await rm(dir, { recursive: true, force: true });
 });
 
+async function hash(watched: HashWatch): Promise<Hashed> {
+  const sizeBytes = (await stat(path).catch(() => null))?.size ?? 0;
+  return hashLocalFile({ path, uri: "file:///x", sizeBytes }, watched);
+}
+
 function watch(onBytes: (bytes: number) => void = () => undefined): HashWatch {
   return { signal: new AbortController().signal, onBytes };
 }
@@ -29,11 +34,7 @@ test.each([0, 1, MIB, MIB + 1, 16 * MIB, 16 * MIB + 1, 23 * MIB + 12345])(
     const bytes = randomBytes(sizeBytes);
     await writeFile(path, bytes);
     let hashedBytes = 0;
-    const hashed = await hashLocalFile(
-      path,
-      "file:///x",
-      watch((more) => (hashedBytes += more)),
-    );
+    const hashed = await hash(watch((more) => (hashedBytes += more)));
     const hex = (algorithm: string): string => createHash(algorithm).update(bytes).digest("hex");
     expect(hashed.sizeBytes).toBe(sizeBytes);
     expect(hashed.digests).toEqual({ sha256: hex("sha256"), md5: hex("md5") });
@@ -53,9 +54,7 @@ test.each([0, 1, MIB, MIB + 1, 16 * MIB, 16 * MIB + 1, 23 * MIB + 12345])(
 test("a file that grows while it is hashed is drifted", async () => {
   await writeFile(path, Buffer.alloc(20 * MIB));
   let grown: Promise<void> | undefined;
-  const hashed = hashLocalFile(
-    path,
-    "file:///x",
+  const hashed = hash(
     watch(() => {
       grown ??= appendFile(path, "more");
     }),
@@ -71,7 +70,7 @@ test("a signal stops the hashing of a large file", async () => {
   await writeFile(path, Buffer.alloc(40 * MIB));
   const controller = new AbortController();
   let calls = 0;
-  const hashed = hashLocalFile(path, "file:///x", {
+  const hashed = hash({
     signal: controller.signal,
     onBytes: () => {
       calls += 1;
@@ -82,6 +81,6 @@ test("a signal stops the hashing of a large file", async () => {
   expect(calls).toBe(1);
 });
 
-test("a missing file keeps its error code", async () => {
-  await expect(hashLocalFile(path, "file:///x", watch())).rejects.toMatchObject({ code: "ENOENT" });
+test("a missing file is not found", async () => {
+  await expect(hash(watch())).rejects.toMatchObject({ kind: "not-found" });
 });

@@ -3,7 +3,7 @@ import { mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from "nod
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, expect, test } from "vitest";
-import { mountAt, parseMountInfoLine, readMountInfo } from "../../src/mount/mountinfo.js";
+import { mountAt, readMountInfo } from "../../src/mount/mountinfo.js";
 import { requestsMayBeLost } from "../../src/mount/takeover.js";
 import { lacks } from "../support/needs.js";
 
@@ -12,35 +12,6 @@ afterAll(() => rmSync(folder, { recursive: true }));
 
 const LINE =
   "36 35 0:52 / /data/mnist ro,nosuid,nodev shared:1 master:2 - fuse.refmount team/mnist:v3 ro,user_id=0";
-
-test("a line gives the mountpoint, the type, the source and the device", () => {
-  expect(parseMountInfoLine(LINE)).toEqual({
-    mountPoint: "/data/mnist",
-    fsType: "fuse.refmount",
-    source: "team/mnist:v3",
-    device: "0:52",
-  });
-});
-
-test("a line without optional fields, or with an empty source, is one too", () => {
-  const plain = "36 35 0:52 / /mnt ro - tmpfs  rw";
-  expect(parseMountInfoLine(plain)).toMatchObject({ mountPoint: "/mnt", source: "" });
-});
-
-test.each(["", "36 35", "36 35 0:52 / /mnt ro", "36 35 0:52 / - tmpfs none rw"])(
-  "%j is no mount",
-  (line) => {
-    expect(parseMountInfoLine(line)).toBeNull();
-  },
-);
-
-test("what the kernel wrote as octal is read back, and nothing else", () => {
-  const line = "36 35 0:52 / /a\\040b\\011c\\012d\\134e\\0f\\9 ro - fuse.refmount x\\040y ro";
-  expect(parseMountInfoLine(line)).toMatchObject({
-    mountPoint: "/a b\tc\nd\\e\\0f\\9",
-    source: "x y",
-  });
-});
 
 test("of several mounts at one place the last one is seen", () => {
   const path = join(folder, "mountinfo");

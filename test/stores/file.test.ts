@@ -31,7 +31,7 @@ import {
   storeContract,
 } from "../contract/store.js";
 
-const store = openFileStore();
+const store = openFileStore({});
 let root: string;
 
 beforeEach(async () => {
@@ -104,11 +104,31 @@ describe("listing files", () => {
     ]);
   });
 
-  test("hidden files and empty files are listed, empty directories are not", async () => {
+  test("hidden files, empty files and empty directories are listed", async () => {
     await put("data/.hidden", "");
-    await mkdir(join(root, "data/empty"));
+    await mkdir(join(root, "data/empty/below"), { recursive: true });
     const listed = await collect(store.list(formatFileUri(join(root, "data")), listOptions()));
-    expect(listed.map(({ key }) => key)).toEqual([".hidden"]);
+    expect(listed.map(({ key, emptyDirectory }) => [key, emptyDirectory]).sort()).toEqual([
+      [".hidden", undefined],
+      ["empty/below", true],
+    ]);
+  });
+
+  test("a directory of which everything is left out is an empty one", async () => {
+    await put("data/real/a", "x");
+    await mkdir(join(root, "data/links"));
+    await symlink("../real", join(root, "data/links/real"));
+    const listed = await collect(store.list(formatFileUri(join(root, "data")), listOptions()));
+    expect(listed.filter((one) => one.emptyDirectory).map(({ key }) => key)).toEqual(["links"]);
+  });
+
+  test("nothing but empty directories is not-found, and they count for no limit", async () => {
+    await mkdir(join(root, "data/a/b"), { recursive: true });
+    await mkdir(join(root, "data/c"));
+    const uri = formatFileUri(join(root, "data"));
+    expect((await faultOf(collect(store.list(uri, listOptions())))).kind).toBe("not-found");
+    await put("data/file", "x");
+    expect(await collect(store.list(uri, listOptions({ maxObjects: 1 })))).toHaveLength(3);
   });
 
   test("a link to a file of the same tree is that file under the link's name", async () => {

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { Budget } from "../../src/cache/budget.js";
+import { Budget } from "../../src/model/budget.js";
 
 const never = new AbortController().signal;
 
