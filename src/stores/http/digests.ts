@@ -17,7 +17,7 @@ const ALGORITHMS: Readonly<Record<string, DigestAlgorithm>> = {
 /** Asks for what can be checked, strongest first. */
 export const WANT_DIGEST: Readonly<Record<string, string>> = {
   "want-repr-digest": "sha-256=10, sha=5, md5=4, crc32c=1",
-  "want-digest": "sha-256;q=1, sha;q=0.5, md5;q=0.4, crc32c;q=0.1",
+  "want-digest": "SHA-256;q=1, SHA;q=0.5, MD5;q=0.4, CRC32C;q=0.1",
 };
 
 /** What the body of an answer is: an object, a part of it, or nothing (HEAD). */

@@ -50,6 +50,7 @@ export function makeFetch(connection: HttpConnection): Fetch {
     const answer = await connection.request({ method: "GET", name, headers }, signal);
     try {
       if (answer.status !== 200 && answer.status !== 206) throw refused(answer, entry, name);
+      refuseEncoding(answer, entry, subject);
       const pinned = checkEtag(answer, entry, subject);
       if (
         answer.status === 200 &&
@@ -61,7 +62,6 @@ export function makeFetch(connection: HttpConnection): Fetch {
         answer.close();
         return await attempt(entry, name, asked, bytes, signal);
       }
-      refuseEncoding(answer, entry, subject);
       const { sizeBytes, range } = extentOf(answer, asked, knownBytes, subject);
       const { etag = "", "last-modified": modified = "" } = answer.headers;
       checkVersion(entry, asked?.start ?? 0, `${etag} ${modified} ${sizeBytes}`, subject);

@@ -37,7 +37,7 @@ export function parseHttpUri(uri: string): HttpName {
     /%([0-9A-Fa-f]{2})/g,
     plainest,
   );
-  if (!/^[/?]|^$/.test(rest) || !URL.canParse(text)) {
+  if (authority === "" || !/^[/?]|^$/.test(rest) || !URL.canParse(text)) {
     throw refused(uri, "it names no host", "write https://host/path/to/object");
   }
   const url = new URL(text);
