@@ -214,7 +214,7 @@ describe("bytes that a server compresses", () => {
       etag: '"one"',
       headers: { "content-encoding": "gzip" },
     });
-    const fault = await faultOf(open(entry, range));
+    const fault = await faultOf(readAll(store, entry, range));
     expect(fault).toMatchObject({ kind: "drifted" });
     expect(fault.message).toContain("compressed (gzip)");
   });
@@ -231,7 +231,7 @@ describe("an object of unknown size", () => {
     expect((await readAll(store, entry)).length).toBe(3_000_000);
   });
 
-  test("that grew by the second reading is corrupt", async () => {
+  test("that grew by the second reading has drifted", async () => {
     const entry = { ...(await logged(BYTES, { chunked: true, etag: null })), sizeBytes: null };
     const counting = double.hold({ method: "GET" });
     const reading = readAll(store, entry);
@@ -241,7 +241,22 @@ describe("an object of unknown size", () => {
     await again.arrived;
     double.put("/o", `${BYTES}more`, { chunked: true, etag: null });
     again.release();
-    expect((await faultOf(reading)).kind).toBe("corrupt");
+    expect((await faultOf(reading)).kind).toBe("drifted");
+  });
+
+  test.each([
+    ["longer", "0123456789ab"],
+    ["shorter", "01234567"],
+  ])("that is %s now is corrupt under the same ETag, else it has drifted", async (_how, now) => {
+    for (const [etag, kind] of [
+      ['"one"', "corrupt"],
+      [null, "drifted"],
+    ] as const) {
+      const entry = await logged(BYTES, { chunked: true, etag });
+      expect(entry.sizeBytes).toBe(10);
+      double.put("/o", now, { chunked: true, etag });
+      expect((await faultOf(readAll(store, entry))).kind).toBe(kind);
+    }
   });
 });
 

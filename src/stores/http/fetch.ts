@@ -66,7 +66,11 @@ export function makeFetch(connection: HttpConnection): Fetch {
       const { etag = "", "last-modified": modified = "" } = answer.headers;
       checkVersion(entry, asked?.start ?? 0, `${etag} ${modified} ${sizeBytes}`, subject);
       return {
-        body: bodyOf(answer, range.end - range.start, subject),
+        body: isChunked(answer)
+          ? chunkedBody(answer, range.end - range.start, (what) =>
+              another(answer, pinned, subject, what),
+            )
+          : bodyOf(answer, range.end - range.start, subject),
         sizeBytes,
         range,
         pinned,
@@ -120,7 +124,9 @@ function checkEtag(answer: HttpAnswer, entry: Entry, subject: string): boolean {
   // A weak ETag says that two versions mean the same, whether or not it is told as weak again.
   const alike = !pinsObject(entry.pin) && now.replace(/^W\//, "") === logged.replace(/^W\//, "");
   if (alike) return false;
-  throw drifted(subject, `its ETag is ${now}; logged was ${logged}`);
+  const encoding = encodingOf(answer.headers);
+  const sent = encoding === undefined ? "" : `, of bytes that it sends compressed (${encoding})`;
+  throw drifted(subject, `its ETag is ${now}${sent}; logged was ${logged}`);
 }
 
 /** Bytes that a server compressed on its way are not the bytes that were logged. */
@@ -129,8 +135,40 @@ function refuseEncoding(answer: HttpAnswer, entry: Entry, subject: string): void
   const encoding = encodingOf(headers);
   if (encoding === undefined || entry.sizeBytes === null) return;
   const toldBytes = answer.status === 206 ? readRange(headers)?.sizeBytes : readLength(headers);
-  if (toldBytes === entry.sizeBytes) return;
-  throw drifted(
+  // Without a length the end of the body tells.
+  if (toldBytes === undefined || toldBytes === entry.sizeBytes) return;
+  throw compressed(encoding, subject);
+}
+
+function isChunked({ headers }: HttpAnswer): boolean {
+  return /(^|,)\s*chunked\s*$/i.test(headers["transfer-encoding"] ?? "");
+}
+
+/** A body whose end the server marks: when it has another length than known, it is no broken one. */
+async function* chunkedBody(
+  answer: HttpAnswer,
+  expectedBytes: number,
+  another: (what: string) => Fault,
+): AsyncGenerator<Uint8Array> {
+  let bytes = 0;
+  for (let chunk = await answer.read(); chunk !== null; chunk = await answer.read()) {
+    bytes += chunk.length;
+    if (bytes > expectedBytes) throw another(`it is longer than ${expectedBytes} bytes`);
+    yield chunk;
+  }
+  if (bytes < expectedBytes) throw another(`it has ${bytes} bytes, not ${expectedBytes}`);
+}
+
+function another(answer: HttpAnswer, pinned: boolean, subject: string, what: string): Fault {
+  const encoding = encodingOf(answer.headers);
+  if (encoding !== undefined) return compressed(encoding, subject);
+  return pinned
+    ? new Fault("corrupt", `${subject}: ${what}, but has the same ETag`, { subject })
+    : drifted(subject, what);
+}
+
+function compressed(encoding: string, subject: string): Fault {
+  return drifted(
     subject,
     `the server now sends it compressed (${encoding}) although asked not to; turn that off`,
   );
@@ -140,10 +178,7 @@ function refused(answer: HttpAnswer, entry: Entry, name: HttpName): Fault {
   const subject = name.uri;
   if (answer.status === 416) {
     const same = pinsObject(entry.pin) && strongEtag(answer.headers) === entry.pin.etag;
-    const what = "it is shorter than logged";
-    return same
-      ? new Fault("corrupt", `${subject}: ${what}, but has the same ETag`, { subject })
-      : drifted(subject, what);
+    return another(answer, same, subject, "it is shorter than logged");
   }
   return failureFault(answer, { subject, what: "Cannot read", missing: "drifted" });
 }
