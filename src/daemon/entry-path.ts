@@ -1,6 +1,7 @@
 // From an object's name in its store to its path in a manifest. Object stores allow names that no
 // path can be; nothing is looked up here.
 
+import { Fault } from "../model/fault.js";
 import { checkPath } from "../model/path.js";
 
 /** Where one source's objects go. */
@@ -14,11 +15,17 @@ export interface Placement {
 /**
  * The path of the object `key` as Weights & Biases builds it: empty and "." segments are dropped, so
  * `a//b` is `a/b`.
- * @throws Fault `usage` when no path can hold that name (`..`, a NUL, over 255 bytes).
+ * @throws Fault `usage` when there is no name, or no path can hold it (`..`, a NUL, over 255 bytes).
  */
 export function entryPath(key: string, { base, single }: Placement): string {
-  const wanted = base === "" ? key : single ? base : `${base}/${key}`;
-  return checkPath(normalise(wanted));
+  const wanted = normalise(base === "" ? key : single ? base : `${base}/${key}`);
+  if (wanted === "" && single) {
+    throw new Fault(
+      "usage",
+      "nothing in it is the name of a file; give it one with --ref PATH=URI",
+    );
+  }
+  return checkPath(wanted);
 }
 
 /** The path that `--ref PATH=URI` gives, without a trailing slash. */

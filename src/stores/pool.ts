@@ -25,6 +25,8 @@ export interface Destination {
 export interface Pool {
   /** The agent for requests to `destination`: direct, or through the proxy that the environment names. */
   agentFor(destination: Destination): HttpAgent;
+  /** True when no proxy stands between: then the address connected to is the destination's. */
+  isDirect(destination: Destination): boolean;
   /** Closes idle connections. */
   close(): void;
 }
@@ -67,6 +69,7 @@ export function openPool(environment: Environment, authorities: readonly string[
       }
       return agent;
     },
+    isDirect: (destination) => proxies(destination) === undefined,
     close() {
       for (const agent of [...Object.values(direct), ...proxied.values()]) agent.destroy();
     },

@@ -1,10 +1,12 @@
 // One HTTP request over a keep-alive pool, with a deadline that counts progress. Follows no
 // redirect, retries nothing, decodes nothing; a status is not its business.
 
+import { lookup } from "node:dns";
 import { setMaxListeners } from "node:events";
 import type { ClientRequest, IncomingHttpHeaders, IncomingMessage } from "node:http";
 import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
+import type { LookupFunction } from "node:net";
 import { Fault } from "../model/fault.js";
 import { networkFault } from "./network-fault.js";
 import type { Destination, Pool } from "./pool.js";
@@ -20,6 +22,11 @@ export interface TransferRequest extends Destination {
   readonly headers: Readonly<Record<string, string>>;
   /** Named in faults. */
   readonly subject: string;
+  /**
+   * Why a host may not be connected to, as a clause; undefined when it may. Asked about `hostname`,
+   * and about every address that it resolves to unless a proxy does that.
+   */
+  readonly refuses?: (host: string) => string | undefined;
 }
 
 export interface TransferLimits {
@@ -30,6 +37,8 @@ export interface TransferLimits {
 export interface Transfer {
   readonly status: number;
   readonly headers: IncomingHttpHeaders;
+  /** The address it is connected to; undefined through a proxy. */
+  readonly peer: string | undefined;
   /**
    * The next bytes, or null at the end.
    * @throws Fault `unavailable` when the transfer breaks or stalls; the signal's reason.
@@ -41,7 +50,8 @@ export interface Transfer {
 
 /**
  * Sends a request and waits for the head of its answer.
- * @throws Fault `unavailable` or `denied` (TLS); the signal's reason when it fires.
+ * @throws Fault `unavailable` or `denied` (TLS, an address that it refuses); the signal's reason when
+ * it fires.
  */
 export async function send(
   request: TransferRequest,
@@ -51,13 +61,18 @@ export async function send(
 ): Promise<Transfer> {
   signal.throwIfAborted();
   const endpoint = endpointOf(request);
+  const hostname = request.hostname.replace(/^\[|\]$/g, "");
+  const refused = refusalOf(request, hostname);
+  if (refused !== null) throw refused;
+  const direct = pool.isDirect(request);
   const options = {
     method: request.method,
-    hostname: request.hostname.replace(/^\[|\]$/g, ""),
+    hostname,
     path: request.path,
     headers: request.headers,
     agent: pool.agentFor(request),
     ...(request.port === undefined ? {} : { port: request.port }),
+    ...(request.refuses === undefined ? {} : { lookup: lookupFor(request) }),
   };
   return new Promise((resolve, reject) => {
     const client = request.protocol === "https:" ? httpsRequest(options) : httpRequest(options);
@@ -69,9 +84,11 @@ export async function send(
     setMaxListeners(0, signal);
     signal.addEventListener("abort", onAbort);
     watchConnecting(client, request.protocol, deadline, limits);
+    if (direct) refuseReused(client, request);
     client.once("response", (message) => {
       deadline.clear();
-      resolve(receive(message, client, { request, endpoint, limits, signal, onAbort }));
+      const peer = direct ? message.socket.remoteAddress : undefined;
+      resolve(receive(message, client, { request, endpoint, peer, limits, signal, onAbort }));
     });
     // Stays for the life of the request: an error without a listener would end the process.
     client.on("error", (error) => {
@@ -123,9 +140,48 @@ function watchConnecting(
   });
 }
 
+/** Finds addresses as the system does, without those that are refused; none left is a fault. */
+function lookupFor(request: TransferRequest): LookupFunction {
+  return (hostname, options, callback) => {
+    lookup(hostname, { ...options, all: true }, (error, addresses) => {
+      if (error !== null) {
+        callback(error, []);
+        return;
+      }
+      const refusals = addresses.map(({ address }) => refusalOf(request, address));
+      const allowed = addresses.filter((_address, index) => refusals[index] === null);
+      const [first] = allowed;
+      if (first === undefined) callback(refusals[0] ?? null, []);
+      else if (options.all === true) callback(null, allowed);
+      else callback(null, first.address, first.family);
+    });
+  };
+}
+
+/** A kept connection was looked up by an earlier request, which may have refused less. */
+function refuseReused(client: ClientRequest, request: TransferRequest): void {
+  client.once("socket", (socket) => {
+    const { connecting, remoteAddress } = socket;
+    const refused =
+      connecting || remoteAddress === undefined ? null : refusalOf(request, remoteAddress);
+    if (refused !== null) client.destroy(refused);
+  });
+}
+
+function refusalOf(request: TransferRequest, host: string): Fault | null {
+  const why = request.refuses?.(host);
+  if (why === undefined) return null;
+  const { hostname, subject } = request;
+  const where = hostname.includes(host) ? hostname : `${hostname} (${host})`;
+  return new Fault("denied", `Cannot get ${subject}: ${where} is not connected to: ${why}`, {
+    subject,
+  });
+}
+
 interface Receiving {
   readonly request: TransferRequest;
   readonly endpoint: string;
+  readonly peer: string | undefined;
   readonly limits: TransferLimits;
   readonly signal: AbortSignal;
   readonly onAbort: () => void;
@@ -167,6 +223,7 @@ function receive(message: IncomingMessage, client: ClientRequest, context: Recei
   return {
     status: message.statusCode ?? 0,
     headers: message.headers,
+    peer: context.peer,
     async read() {
       while (queue.length === 0 && state === "open") {
         deadline.set(limits.stallTimeoutMs, `no byte for ${limits.stallTimeoutMs} ms`);

@@ -19,6 +19,12 @@ export interface StoreUnderTest extends AsyncDisposable {
   readonly keepsVersions: boolean;
 }
 
+/** What a kind of store cannot do at all; the contract leaves out what would need it. */
+export interface Capabilities {
+  /** False when a uri names one object and never a prefix or a folder. */
+  readonly hasPrefixes?: boolean;
+}
+
 /** Options of a listing for tests, with the notices it gave. */
 export function listOptions(
   changes: Partial<ListOptions> = {},
@@ -67,8 +73,13 @@ export async function faultOf(promise: Promise<unknown>): Promise<Fault> {
   return outcome as Fault;
 }
 
-export function storeContract(name: string, make: () => Promise<StoreUnderTest>): void {
+export function storeContract(
+  name: string,
+  make: () => Promise<StoreUnderTest>,
+  { hasPrefixes = true }: Capabilities = {},
+): void {
   describe(`store contract: ${name}`, () => {
+    const prefixTest = test.runIf(hasPrefixes);
     let subject: StoreUnderTest;
     beforeEach(async () => {
       subject = await make();
@@ -89,8 +100,11 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       if (listed === undefined) throw new Error(`nothing listed at ${at}`);
       return entryOf(listed);
     };
+    /** Where there are prefixes, what holds for one object is tried on the prefix that holds it. */
+    const around = (object: string): string =>
+      hasPrefixes ? object.slice(0, object.lastIndexOf("/")) : object;
 
-    test("a prefix lists everything below it, by relative name, with sizes", async () => {
+    prefixTest("a prefix lists everything below it, by relative name, with sizes", async () => {
       await put({ "set/a": "1", "set/b/c": "333", "set/b/d/e": "55555", other: "x" });
       const listed = await list("set");
       expect(keysOf(listed)).toEqual(["a", "b/c", "b/d/e"]);
@@ -98,12 +112,12 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       expect(keysOf(await list("set/"))).toEqual(["a", "b/c", "b/d/e"]);
     });
 
-    test("what only begins with the same letters is no part of a prefix", async () => {
+    prefixTest("what only begins with the same letters is no part of a prefix", async () => {
       await put({ "set/a": "1", "set2/b": "2", "set.txt": "3", "set-old/c": "4", "a-set/d": "5" });
       expect(keysOf(await list("set"))).toEqual(["a"]);
     });
 
-    test("the whole place lists full names", async () => {
+    prefixTest("the whole place lists full names", async () => {
       await put({ "dir/LICENSE": "1", top: "2" });
       expect(keysOf(await list(""))).toEqual(["dir/LICENSE", "top"]);
     });
@@ -112,14 +126,33 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       await put({ "set/deep/file.bin": "abc", "set/deep/file.bin2": "x" });
       const [listed] = await list("set/deep/file.bin");
       expect(listed).toMatchObject({ key: "file.bin", single: true });
-      expect((await list("set")).map(({ single }) => single)).toEqual([false, false]);
+      if (hasPrefixes)
+        expect((await list("set")).map(({ single }) => single)).toEqual([false, false]);
     });
 
     test("empty objects are kept", async () => {
       await put({ "set/_SUCCESS": "", "set/a": "1" });
-      const listed = await list("set");
-      expect(keysOf(listed)).toEqual(["_SUCCESS", "a"]);
+      if (hasPrefixes) expect(keysOf(await list("set"))).toEqual(["_SUCCESS", "a"]);
       expect((await readAll(subject.store, await one("set/_SUCCESS"))).length).toBe(0);
+    });
+
+    test("progress ends with the one object of a single object", async () => {
+      await put({ "set/a": "1" });
+      const counts: number[] = [];
+      await list("set/a", { onProgress: (found) => counts.push(found) });
+      expect(counts.at(-1)).toBe(1);
+      expect((await faultOf(list("set/a", { maxObjects: 0 }))).message).toContain("--max-objects");
+    });
+
+    test("an object that is looked at is told of as it is listed", async () => {
+      await put({ "set/a": "bytes" });
+      const entry = await one("set/a");
+      const found = entryOf(await subject.store.stat(subject.uri("set/a"), listOptions()));
+      for (const name of ["path", "uri", "sizeBytes", "entryDigest", "pin"] as const) {
+        expect(found[name]).toEqual(entry[name]);
+      }
+      const missing = subject.store.stat(subject.uri("set/none"), listOptions());
+      expect((await faultOf(missing)).kind).toBe("not-found");
     });
 
     test("nothing found is not-found", async () => {
@@ -127,7 +160,7 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       expect((await faultOf(list("elsewhere"))).kind).toBe("not-found");
     });
 
-    test("one object too many names --max-objects; exactly as many are listed", async () => {
+    prefixTest("one object too many names --max-objects; exactly as many are listed", async () => {
       await put({ "set/a": "1", "set/b": "2", "set/c": "3" });
       expect(await list("set", { maxObjects: 3 })).toHaveLength(3);
       const fault = await faultOf(list("set", { maxObjects: 2 }));
@@ -135,7 +168,7 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       expect(fault.message).toContain("--max-objects");
     });
 
-    test("progress ends with the number of objects", async () => {
+    prefixTest("progress ends with the number of objects", async () => {
       await put({ "set/a": "1", "set/b": "2" });
       const counts: number[] = [];
       await list("set", { onProgress: (found) => counts.push(found) });
@@ -146,7 +179,9 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
       await put(
         Object.fromEntries(subject.oddNames.map((odd) => [`odd/${odd}`, `bytes of ${odd}`])),
       );
-      const listed = await list("odd");
+      const listed = hasPrefixes
+        ? await list("odd")
+        : (await Promise.all(subject.oddNames.map((odd) => list(`odd/${odd}`)))).flat();
       expect(keysOf(listed)).toEqual([...subject.oddNames].sort());
       for (const object of listed) {
         const bytes = await readAll(subject.store, entryOf(object));
@@ -234,12 +269,13 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
     test("an aborted signal ends a listing", async () => {
       await put({ "set/a": "1", "set/b": "2" });
       const reason = new Error("enough");
-      await expect(list("set", { signal: AbortSignal.abort(reason) })).rejects.toBe(reason);
+      const listing = list(around("set/a"), { signal: AbortSignal.abort(reason) });
+      await expect(listing).rejects.toBe(reason);
     });
 
     test("without checksums nothing is pinned and nothing is claimed", async () => {
       await put({ "set/a": "1" });
-      const [listed] = await list("set", { checksum: false });
+      const [listed] = await list(around("set/a"), { checksum: false });
       expect(listed).toMatchObject({ pin: {}, claims: [] });
     });
   });

@@ -30,6 +30,11 @@ test("a base stands before what is below a prefix and names a single object", ()
   expect(entryPath("a.bin", { base: "", single: true })).toBe("a.bin");
 });
 
+test("an object without a name needs a base", () => {
+  expect(() => entryPath("", { base: "", single: true })).toThrow(/--ref PATH=URI/);
+  expect(entryPath("", { base: "index.html", single: true })).toBe("index.html");
+});
+
 test("a base is normalised, and checked like any path", () => {
   expect(placementBase("train//x/")).toBe("train/x");
   for (const bad of ["", "..", "a/../b"]) expect(() => placementBase(bad)).toThrow(/Invalid/);

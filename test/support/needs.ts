@@ -23,6 +23,7 @@ const PRESENT = {
   cc: () => runs("cc", ["--version"]),
   "c++": () => runs("c++", ["--version"]),
   radosgw: () => runs("radosgw", ["--version"]),
+  nginx: () => runs("nginx", ["-v"]),
   addon: () => existsSync(fileURLToPath(ADDON)),
 } satisfies Record<string, () => boolean>;
 

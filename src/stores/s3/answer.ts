@@ -2,7 +2,7 @@
 
 import type { IncomingHttpHeaders } from "node:http";
 import type { Claim, DigestAlgorithm } from "../../model/digest.js";
-import { base64ToHex } from "../../model/digest.js";
+import { readChecksum } from "../checksum.js";
 
 /** S3's names of checksum algorithms, as in listings and, in lower case, in headers. */
 const ALGORITHMS: Readonly<Record<string, DigestAlgorithm>> = {
@@ -13,25 +13,12 @@ const ALGORITHMS: Readonly<Record<string, DigestAlgorithm>> = {
   CRC32: "crc32",
 };
 
-const DIGEST_BYTES: Readonly<Record<DigestAlgorithm, number>> = {
-  sha256: 32,
-  md5: 16,
-  sha1: 20,
-  crc64nvme: 8,
-  crc32c: 4,
-  crc32: 4,
-};
-
 /** Checksums of the whole object among `headers`; those of a multipart object's parts are none. */
 export function readClaims(headers: IncomingHttpHeaders): readonly Claim[] {
   if (headers["x-amz-checksum-type"] === "COMPOSITE") return [];
-  return Object.entries(ALGORITHMS).flatMap(([name, algorithm]): Claim[] => {
-    const text = headers[`x-amz-checksum-${name.toLowerCase()}`];
-    if (typeof text !== "string" || !/^[A-Za-z0-9+/]+={0,2}$/.test(text)) return [];
-    const value = base64ToHex(text);
-    if (value.length !== DIGEST_BYTES[algorithm] * 2) return [];
-    return [{ algorithm, value, source: "checksum" }];
-  });
+  return Object.entries(ALGORITHMS).flatMap(([name, algorithm]) =>
+    readChecksum(algorithm, headers[`x-amz-checksum-${name.toLowerCase()}`]),
+  );
 }
 
 /** The claims in a listing's row: an ETag that may be an MD5, and checksums that the GET will tell. */

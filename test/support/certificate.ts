@@ -1,0 +1,27 @@
+// A certificate for 127.0.0.1 and localhost that nobody trusts unless told to.
+
+import { execFileSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+export interface Certificate {
+  readonly key: Buffer;
+  readonly cert: Buffer;
+  /** The file that holds `cert`, for SSL_CERT_FILE. */
+  readonly certPath: string;
+}
+
+/** Makes one with openssl in the folder `dir`. */
+export function makeCertificate(dir: string): Certificate {
+  const [keyPath, certPath] = [join(dir, "key.pem"), join(dir, "cert.pem")];
+  execFileSync(
+    "openssl",
+    [
+      ...["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=localhost"],
+      ...["-addext", "subjectAltName=IP:127.0.0.1,DNS:localhost"],
+      ...["-keyout", keyPath, "-out", certPath],
+    ],
+    { stdio: "ignore" },
+  );
+  return { key: readFileSync(keyPath), cert: readFileSync(certPath), certPath };
+}
