@@ -205,6 +205,10 @@ export class AzureDouble implements AsyncDisposable {
     seen: Seen,
     accident: Accident,
   ): Promise<void> {
+    const { clockAheadMs } = this.authority;
+    if (clockAheadMs !== 0) {
+      response.setHeader("date", new Date(Date.now() + clockAheadMs).toUTCString());
+    }
     const verdict = verify(request, this.authority);
     if (!verdict.ok) {
       const { status, code, headers, detail } = verdict;

@@ -6,13 +6,16 @@ import { Fault } from "../../model/fault.js";
 import { readRetryAfter, readText } from "../object-answer.js";
 import type { Transfer } from "../transfer.js";
 
+/** How far the clocks may be apart for a signature to be taken. */
+const LARGEST_SKEW_MS = 900_000;
+
 /** An answer that is not the one asked for. */
 export interface Refusal {
   readonly status: number;
   /** Azure's error code; "" when the answer has none. */
   readonly code: string;
-  /** What an answer says of the date or the time frame of a signature; "" otherwise. */
-  readonly dateDetail: string;
+  /** True when the signature was made, or is good, at another time than the store's. */
+  readonly wrongTime: "clock" | "time frame" | undefined;
   /** The tenant whose tokens the account takes, where the answer tells. */
   readonly tenantId: string | undefined;
   readonly retryAfterMs: number | undefined;
@@ -37,11 +40,10 @@ export async function readRefusal(transfer: Transfer): Promise<Refusal> {
   const { status, headers } = transfer;
   const text = await readText(transfer);
   const code = first(headers["x-ms-error-code"]) ?? element(text, "Code");
-  const detail = element(text, "AuthenticationErrorDetail");
   return {
     status,
     code: /^[A-Za-z0-9.]{1,100}$/.test(code) ? code : "",
-    dateDetail: /date header|time frame/i.test(detail) ? detail : "",
+    wrongTime: wrongTimeOf(element(text, "AuthenticationErrorDetail"), headers.date),
     tenantId: tenantOf(headers["www-authenticate"]),
     retryAfterMs: readRetryAfter(headers["retry-after"]),
   };
@@ -130,14 +132,11 @@ function judge(
 /** How a request without any credentials is called. */
 export const ANONYMOUS = "no credentials";
 
-function accessText({ code, dateDetail }: Refusal, credential: string): string {
-  if (/time frame/i.test(dateDetail)) {
-    return (
-      `${credential} is not valid at this time: it has expired or has yet to begin; renew it, ` +
-      "or set this machine's clock"
-    );
+function accessText({ code, wrongTime }: Refusal, credential: string): string {
+  if (wrongTime === "clock") return "this machine's clock is wrong; set it and try again";
+  if (wrongTime === "time frame") {
+    return `${credential} is not valid at this time; renew it`;
   }
-  if (dateDetail !== "") return "this machine's clock is wrong; set it and try again";
   if (credential === ANONYMOUS) {
     return (
       "no credentials were found, and it is not public; set AZURE_STORAGE_CONNECTION_STRING, " +
@@ -147,6 +146,14 @@ function accessText({ code, dateDetail }: Refusal, credential: string): string {
   return code === "AuthenticationFailed" || code === "InvalidAuthenticationInfo"
     ? `${credential} was not accepted; check it, and that it belongs to this account`
     : `access was refused to ${credential}; ${RIGHTS}`;
+}
+
+/** The detail is in the body, which an answer to HEAD has not; its date is in every answer. */
+function wrongTimeOf(detail: string, date: string | undefined): Refusal["wrongTime"] {
+  if (/date header/i.test(detail)) return "clock";
+  if (/time frame/i.test(detail)) return "time frame";
+  const aheadMs = Math.abs(Date.parse(date ?? "") - Date.now());
+  return aheadMs > LARGEST_SKEW_MS ? "clock" : undefined;
 }
 
 function codeText({ status, code }: Refusal): string {

@@ -13,6 +13,8 @@ export interface PutOptions {
   readonly metadata?: Readonly<Record<string, string>>;
   /** Content-MD5 as base64; that of the bytes unless given, none when null (a list of blocks). */
   readonly md5?: string | null;
+  /** Instead of the next one. */
+  readonly etag?: string;
   readonly contentEncoding?: string;
   readonly tier?: "Hot" | "Archive";
   /** On an account with a hierarchical namespace. */
@@ -58,7 +60,7 @@ export class Container {
       versioned: this.keepsVersions,
       snapshot: undefined,
       content: bytes,
-      etag,
+      etag: options.etag ?? etag,
       md5: options.md5 === null ? undefined : (options.md5 ?? md5Of(bytes)),
       modified: new Date(),
       options,
