@@ -1,8 +1,8 @@
 // One environment's way to Azure Blob Storage: every request, the SDK's listings included, is signed
 // here and sent over one keep-alive pool. Knows no objects.
 //
-// The SDK's own pipeline would sign and send as well, but needs about 0.9 ms of CPU for a small blob
-// where this needs 0.25 ms (measured on loopback).
+// The SDK's pipeline could sign and send bytes as well, but its deadlines do not count progress, and it
+// needs half as much CPU again (0.22 against 0.14 ms for 100 kB on loopback).
 
 import type { Environment, StoreOptions } from "../store.js";
 import { CONNECT_TIMEOUT_MS, RETRY_TIMEOUT_MS, STALL_TIMEOUT_MS } from "../store.js";
