@@ -87,7 +87,7 @@ export function judge(
   if (seen !== null && seen.sha256 !== digests.sha256 && seen.providerChecked >= providerChecked) {
     return differs("sha256 seen at the first fetch", seen.sha256, digests.sha256);
   }
-  if (providerChecked) return { ok: true, assurance: "provider", sighting };
+  if (providerChecked && namesBytes(entry)) return { ok: true, assurance: "provider", sighting };
   const assurance = pinsObject(entry.pin) && answer.pinned ? "pin" : "none";
   return { ok: true, assurance, sighting };
 }
@@ -109,8 +109,16 @@ export function proven(entry: Entry, seen: Sighting): Assurance | null {
   }
   const claims = countedClaims(entry.claims, seen.etagIsHash);
   if (!claims.every(({ algorithm, value }) => seen.digests[algorithm] === value)) return null;
-  if (claims.length > 0 || seen.providerChecked) return "provider";
+  if (claims.length > 0 || (seen.providerChecked && namesBytes(entry))) return "provider";
   return pinsObject(entry.pin) ? "pin" : "none";
+}
+
+/**
+ * False when nothing ties the entry to its bytes: then a checksum that came with them proves that they
+ * arrived whole, but not that they are the bytes that were logged.
+ */
+function namesBytes(entry: Entry): boolean {
+  return pinsObject(entry.pin) || entry.claims.length > 0;
 }
 
 function checksOf(entry: Entry, answer: Answer): readonly CountedClaim[] {

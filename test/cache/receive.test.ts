@@ -72,6 +72,18 @@ describe("verification", () => {
     none: { pin: {} },
   };
 
+  it("checks a checksum of the answer, but says no more of an entry that pins nothing", async () => {
+    origin.put("a", bytes);
+    origin.answer = { claims: [{ algorithm: "md5", value: md5(bytes), source: "checksum" }] };
+    const loose = pinned("a", bytes.length, { pin: {} });
+    expect((await take(loose)).assurance).toBe("none");
+    expect((await take(pinned("a", bytes.length))).assurance).toBe("provider");
+    origin.answer = {
+      claims: [{ algorithm: "md5", value: md5(Buffer.from("x")), source: "checksum" }],
+    };
+    await expect(take(loose)).rejects.toThrow(/md5 that the store holds/);
+  });
+
   for (const [level, differences] of Object.entries(levels)) {
     it(`accepts the right bytes at level ${level}`, async () => {
       origin.put("a", bytes);
