@@ -6,6 +6,7 @@ import type { AwsCredentialIdentity } from "@smithy/types";
 import { Fault } from "../../model/fault.js";
 import type { Environment } from "../store.js";
 import { nonEmpty } from "../store.js";
+import { unlessAborted } from "../unless-aborted.js";
 import type { S3Settings } from "./settings.js";
 
 type Link = () => Promise<AwsCredentialIdentity>;
@@ -143,16 +144,6 @@ async function inTime(loading: Promise<AwsCredentialIdentity>): Promise<AwsCrede
         "server, the machine's metadata) does not answer",
     );
   }
-}
-
-/** Settles as `promise` does, unless `signal` fires before. */
-function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    signal.throwIfAborted();
-    const abort = (): void => reject(signal.reason as Error);
-    signal.addEventListener("abort", abort);
-    promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));
-  });
 }
 
 async function firstOf(links: readonly Link[]): Promise<AwsCredentialIdentity> {
