@@ -76,7 +76,7 @@ function textsOf(query: Query): Record<string, string> {
   return texts;
 }
 
-/** @throws Fault `unavailable` for an answer that is not a JSON object. */
+/** @throws Fault `unavailable` for an answer that is no object and no listing. */
 async function readJson(transfer: Transfer, subject: string): Promise<unknown> {
   const chunks: Buffer[] = [];
   let bytes = 0;
@@ -96,5 +96,8 @@ async function readJson(transfer: Transfer, subject: string): Promise<unknown> {
     throw strange(subject, cause);
   }
   if (typeof body !== "object" || body === null || Array.isArray(body)) throw strange(subject);
+  const { items = [] } = body as { readonly items?: unknown };
+  // The SDK would stumble over it where nobody can catch it.
+  if (!Array.isArray(items)) throw strange(subject);
   return body;
 }

@@ -89,13 +89,11 @@ async function open(
 
 type Json = Readonly<Record<string, unknown>>;
 
-/** @throws Fault `unavailable` for an answer that is no listing. */
 function readPage(
   answer: unknown,
   subject: string,
 ): { readonly page: Page; readonly next: string | undefined } {
-  const { items = [], nextPageToken } = answer as Json;
-  if (!Array.isArray(items)) throw strange(subject);
+  const { items = [], nextPageToken } = answer as Json & { readonly items?: readonly unknown[] };
   const next =
     typeof nextPageToken === "string" && nextPageToken !== "" ? nextPageToken : undefined;
   const rows = items.map((item) => readRow(item, subject));

@@ -36,7 +36,9 @@ export function parseGcsUri(uri: string): GcsName {
     );
   }
   if (!/^[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]$/.test(bucket)) {
-    throw new Fault("usage", `"${bucket}" cannot be the name of a bucket of Google Cloud Storage`);
+    // A user's name and password may stand before an "@".
+    const named = bucket.replace(/^.*@/, "");
+    throw new Fault("usage", `"${named}" cannot be the name of a bucket of Google Cloud Storage`);
   }
   const key = readKey(spelled);
   if (generation !== undefined && (key === "" || key.endsWith("/"))) {
