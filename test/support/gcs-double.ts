@@ -17,7 +17,8 @@
 
 import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
+import type { AddressInfo, Socket } from "node:net";
+import { TLSSocket } from "node:tls";
 import { setTimeout as delay } from "node:timers/promises";
 import { GcsBucket, type Generation } from "./gcs-double/bucket.js";
 import { sendMedia, type GcsAccident } from "./gcs-double/media.js";
@@ -412,7 +413,13 @@ function sendJson({ response, accident }: Context, document: Json): void {
     return;
   }
   response.setHeader("content-length", bytes.length);
-  response.write(bytes.subarray(0, cut), () => response.socket?.resetAndDestroy());
+  response.write(bytes.subarray(0, cut), () => endRudely(response.socket));
+}
+
+/** Resets a connection; one within a tunnel can only be cut. */
+function endRudely(socket: Socket | null): void {
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket?.resetAndDestroy();
 }
 
 function refuse({ response, seen, accident }: Context, refusal: Refusal): void {

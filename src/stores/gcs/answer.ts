@@ -4,23 +4,14 @@
 import type { IncomingHttpHeaders } from "node:http";
 import type { Claim } from "../../model/digest.js";
 import { base64ToHex } from "../../model/digest.js";
-
-const DIGEST_BYTES = { md5: 16, crc32c: 4 } as const;
-
-/** The claim of a hash in base64; none for anything that cannot be one. */
-function claimOf(algorithm: "md5" | "crc32c", base64: string | undefined): readonly Claim[] {
-  if (base64 === undefined || !/^[A-Za-z0-9+/]+={0,2}$/.test(base64)) return [];
-  const value = base64ToHex(base64);
-  if (value.length !== DIGEST_BYTES[algorithm] * 2) return [];
-  return [{ algorithm, value, source: "checksum" }];
-}
+import { readChecksum } from "../checksum.js";
 
 /** The hashes in an object's metadata: CRC-32C always, MD5 unless it was composed of others. */
 export function listedClaims(
   md5Hash: string | undefined,
   crc32c: string | undefined,
 ): readonly Claim[] {
-  return [...claimOf("md5", md5Hash), ...claimOf("crc32c", crc32c)];
+  return [...readChecksum("md5", md5Hash), ...readChecksum("crc32c", crc32c)];
 }
 
 /** The hashes in an answer's `x-goog-hash`: of the whole stored object, also beside a range of it. */

@@ -7,7 +7,7 @@ import { Fault } from "../../model/fault.js";
 import type { Pool } from "../pool.js";
 import type { Environment } from "../store.js";
 import type { TransferLimits } from "../transfer.js";
-import { unlessAborted } from "../unless-aborted.js";
+import { unlessAborted } from "../wait.js";
 import type { GcsSettings } from "./settings.js";
 
 export interface Identity {

@@ -30,9 +30,10 @@ export function tokenFault(thrown: unknown, description: string): Fault {
   const bare = Object.assign(new Error(error.message), { code: error.code });
   const fault = networkFault(bare, SUBJECT, endpoint);
   if (fault instanceof Fault) return fault;
-  // node-fetch, which the library uses, has no code for its own deadline.
-  if (/network timeout/.test(error.message)) {
-    return new Fault("unavailable", `Cannot get ${SUBJECT} from ${endpoint}: no answer in time`);
+  // What the library uses below names its own deadline, and an answer that breaks off, by words.
+  if (/timeout|premature close/i.test(error.message)) {
+    const why = /timeout/i.test(error.message) ? "no answer in time" : "the answer broke off";
+    return new Fault("unavailable", `Cannot get ${SUBJECT} from ${endpoint}: ${why}`);
   }
   return denied(description, error.message);
 }

@@ -6,7 +6,7 @@ import type { AwsCredentialIdentity } from "@smithy/types";
 import { Fault } from "../../model/fault.js";
 import type { Environment } from "../store.js";
 import { nonEmpty } from "../store.js";
-import { unlessAborted } from "../unless-aborted.js";
+import { unlessAborted } from "../wait.js";
 import type { S3Settings } from "./settings.js";
 
 type Link = () => Promise<AwsCredentialIdentity>;

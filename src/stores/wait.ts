@@ -1,4 +1,4 @@
-// Waiting for what cannot be aborted itself.
+// Waiting for something that has no deadline of its own.
 
 /** Settles as `promise` does, unless `signal` fires before: then with its reason. */
 export function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
