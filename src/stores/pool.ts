@@ -62,9 +62,7 @@ export function openPool(environment: Environment, authorities: readonly string[
       let agent = proxied.get(key);
       if (agent === undefined) {
         agent =
-          protocol === "http:"
-            ? new HttpProxyAgent(proxy, plain)
-            : new HttpsProxyAgent(proxy, { ...plain, ...trust });
+          protocol === "http:" ? new HttpProxyAgent(proxy, plain) : tunnel(proxy, plain, trust);
         proxied.set(key, agent);
       }
       return agent;
@@ -74,6 +72,14 @@ export function openPool(environment: Environment, authorities: readonly string[
       for (const agent of [...Object.values(direct), ...proxied.values()]) agent.destroy();
     },
   };
+}
+
+/** Through a proxy the authorities count for it as well as for the host behind it. */
+function tunnel(proxy: URL, plain: object, trust: object): HttpAgent {
+  const agent = new HttpsProxyAgent(proxy, { ...plain, ...trust });
+  // What the constructor takes it uses for the proxy alone.
+  Object.assign(agent.options, trust);
+  return agent;
 }
 
 /**

@@ -1,8 +1,9 @@
 // How a uri spells an object's name, per scheme. Pure text: nothing is looked up.
 //
-// An S3 uri is written plainly, as W&B and the AWS tools do, and only what would be ambiguous is
-// percent-encoded: "?" and "#" (they begin a query or a fragment), control characters, and a "%" that
-// would otherwise read as one of these escapes. So `s3://b/a%20b c` means exactly that key.
+// An object's uri (s3:, gs:) is written plainly, as W&B and the clouds' tools do, and only what would
+// be ambiguous is percent-encoded: "?" and "#" (they begin a query or a fragment), control characters,
+// and a "%" that would otherwise read as one of these escapes. So `s3://b/a%20b c` means exactly that
+// key.
 
 import { isIP } from "node:net";
 import { Fault } from "../model/fault.js";
@@ -15,10 +16,20 @@ export interface S3Name {
   readonly versionId: string | undefined;
 }
 
-const S3_ESCAPE = /%(?=25|3[Ff]|23|[01][0-9A-Fa-f]|7[Ff])/g;
-const S3_ESCAPED = /%(25|3[Ff]|23|[01][0-9A-Fa-f]|7[Ff])/g;
+const ESCAPE_LIKE = /%(?=25|3[Ff]|23|[01][0-9A-Fa-f]|7[Ff])/g;
+const ESCAPED = /%(25|3[Ff]|23|[01][0-9A-Fa-f]|7[Ff])/g;
 // eslint-disable-next-line no-control-regex -- control characters are what it looks for.
-const S3_AMBIGUOUS = /[?#\u0000-\u001f\u007f]/g;
+const AMBIGUOUS = /[?#\u0000-\u001f\u007f]/g;
+
+/** A key as an object store's uri spells it: see the top of this file. */
+export function spellKey(key: string): string {
+  return key.replace(ESCAPE_LIKE, "%25").replace(AMBIGUOUS, escapeByte);
+}
+
+/** The key that `spellKey`, or somebody by hand, spelled so. */
+export function readKey(spelled: string): string {
+  return spelled.replace(ESCAPED, unescapeByte);
+}
 
 /**
  * Takes an S3 uri apart. A raw "#" is part of the key; a raw "?" only begins `?versionId=ID`.
@@ -44,14 +55,14 @@ export function parseS3Uri(uri: string): S3Name {
   }
   return {
     bucket,
-    key: rawKey.replace(S3_ESCAPED, unescapeByte),
+    key: readKey(rawKey),
     versionId: versionOf(uri, query),
   };
 }
 
 /** The uri of exactly `key`, without a query. */
 export function formatS3Uri(bucket: string, key: string): string {
-  return `s3://${bucket}/${key.replace(S3_ESCAPE, "%25").replace(S3_AMBIGUOUS, escapeByte)}`;
+  return `s3://${bucket}/${spellKey(key)}`;
 }
 
 /**

@@ -23,11 +23,10 @@ const STORAGE = "https://storage.azure.com/";
 let certificate: Certificate;
 let home: string;
 beforeAll(() => {
-  certificate = makeCertificate();
   home = mkdtempSync(join(tmpdir(), "refmount-test-"));
+  certificate = makeCertificate(home);
 });
 afterAll(() => {
-  certificate[Symbol.dispose]();
   rmSync(home, { recursive: true });
 });
 
@@ -206,7 +205,7 @@ describe("access tokens", () => {
     base = {
       HOME: home,
       PATH: join(home, "bin"),
-      SSL_CERT_FILE: certificate.path,
+      SSL_CERT_FILE: certificate.certPath,
       AZURE_STORAGE_ACCOUNT: double.authority.account,
       AZURE_STORAGE_BLOB_ENDPOINT: double.endpoint,
       // Nobody listens here: the metadata service of this machine is no part of a test.

@@ -22,7 +22,7 @@ let home: string;
 let certificate: Certificate;
 beforeAll(async () => {
   home = await mkdtemp(join(tmpdir(), "refmount-http-"));
-  certificate = makeCertificate();
+  certificate = makeCertificate(home);
 });
 afterAll(() => rm(home, { recursive: true, force: true }));
 
@@ -272,7 +272,7 @@ describe("https", () => {
   afterEach(() => secure[Symbol.asyncDispose]());
 
   test("is read where its certificate is trusted, and denied where it is not", async () => {
-    const trusted = { SSL_CERT_FILE: certificate.path };
+    const trusted = { SSL_CERT_FILE: certificate.certPath };
     expect((await read(`${secure.origin}/a`, trusted)).bytes).toBe("over TLS");
     const named = secure.origin.replace("127.0.0.1", "localhost");
     expect((await read(`${named}/a`, trusted)).bytes).toBe("over TLS");
@@ -286,7 +286,7 @@ describe("https", () => {
   });
 
   test("is where http may lead, and does not lead back to http", async () => {
-    const trusted = { SSL_CERT_FILE: certificate.path };
+    const trusted = { SSL_CERT_FILE: certificate.certPath };
     double.redirect("/a", `${secure.origin}/a`);
     expect((await read(`${double.origin}/a`, trusted)).bytes).toBe("over TLS");
     secure.redirect("/down", `${double.origin}/b`);

@@ -7,6 +7,7 @@ import { expect, test } from "vitest";
 import { openPool } from "../../src/stores/pool.js";
 import { send } from "../../src/stores/transfer.js";
 import type { Environment } from "../../src/stores/store.js";
+import { GoogleHosts } from "../support/google-hosts.js";
 
 function proxied(environment: Environment, url: string): boolean {
   const pool = openPool(environment);
@@ -73,6 +74,32 @@ test("a request for a host that only the proxy knows is answered by it", async (
     pool.close();
     proxy.close();
   }
+});
+
+test("an authority that the environment names is trusted behind a proxy, too", async () => {
+  await using google = await GoogleHosts.start((_request, response) => {
+    response.end("from afar");
+  });
+  const ask = async (environment: Environment): Promise<string | undefined> => {
+    const pool = openPool(environment);
+    const transfer = await send(
+      {
+        method: "GET",
+        protocol: "https:",
+        hostname: "storage.googleapis.com",
+        port: undefined,
+        path: "/",
+        headers: {},
+        subject: "an object",
+      },
+      pool,
+      { connectTimeoutMs: 5_000, stallTimeoutMs: 5_000 },
+      new AbortController().signal,
+    ).finally(() => pool.close());
+    return (await transfer.read())?.toString();
+  };
+  await expect(ask({ ...google.environment, SSL_CERT_FILE: "" })).rejects.toThrow(/No trusted TLS/);
+  expect(await ask(google.environment)).toBe("from afar");
 });
 
 test("a proxy that is no address is refused without repeating it", () => {

@@ -4,6 +4,7 @@
 import { GetBucketVersioningCommand } from "@aws-sdk/client-s3";
 import type { GetBucketVersioningCommandOutput } from "@aws-sdk/client-s3";
 import { Fault } from "../../model/fault.js";
+import { patience } from "../listing.js";
 import { retry } from "../retry.js";
 import type { ListOptions } from "../store.js";
 import type { S3Connection } from "./connection.js";
@@ -11,7 +12,7 @@ import { Refused } from "./connection.js";
 import { isBadCredentials, isExpired, isWrongRegion } from "./failure.js";
 import { headRows } from "./head.js";
 import type { Page, Place, Row } from "./pages.js";
-import { currentPages, patience, versionPages } from "./pages.js";
+import { currentPages, versionPages } from "./pages.js";
 
 /** After this many pages, fewer current rows than this share are not worth listing versions for. */
 const JUDGED_PAGES = 20;
@@ -116,7 +117,7 @@ async function mayHaveVersions(
       client.send(new GetBucketVersioningCommand({ Bucket: bucket }), { abortSignal: signal }),
     );
   try {
-    const { Status } = await retry(ask, patience(connection, options));
+    const { Status } = await retry(ask, patience(connection.retryTimeoutMs, options));
     return Status !== undefined;
   } catch (error) {
     // Not allowed to ask, or not implemented: the listing goes on with what it has.

@@ -3,6 +3,7 @@
 
 import { Fault } from "../../model/fault.js";
 import { NO_PIN } from "../../model/pin.js";
+import { baseName, nothingFound, tooMany } from "../listing.js";
 import type { Listed, ListOptions, StatOptions } from "../store.js";
 import type { S3Name } from "../uri.js";
 import { formatS3Uri, parseS3Uri } from "../uri.js";
@@ -189,11 +190,7 @@ function toListed(listing: Listing, { row, key, single }: Found): Listed {
   const { options, subject } = listing;
   listing.found += 1;
   if (listing.found > options.maxObjects) {
-    throw new Fault(
-      "usage",
-      `More than ${options.maxObjects} objects in ${subject}: nothing is logged; raise it with --max-objects`,
-      { subject },
-    );
+    throw tooMany(subject, options.maxObjects);
   }
   const uri = formatS3Uri(listing.name.bucket, row.key);
   const common = { key, single, sizeBytes: row.sizeBytes, uri, mtimeMs: row.mtimeMs };
@@ -224,9 +221,7 @@ function toListed(listing: Listing, { row, key, single }: Found): Listed {
 function finish({ found, unversioned, subject, options, way }: Listing): void {
   options.onProgress?.(found);
   if (found === 0) {
-    throw new Fault("not-found", `No object at ${subject} and none below it: nothing to log`, {
-      subject,
-    });
+    throw nothingFound(subject);
   }
   if (options.checksum && way.mode !== "objects" && unversioned > 0) {
     options.onNotice(
@@ -234,8 +229,4 @@ function finish({ found, unversioned, subject, options, way }: Listing): void {
         "one that is overwritten can then no longer be read",
     );
   }
-}
-
-function baseName(key: string): string {
-  return key.slice(key.lastIndexOf("/") + 1);
 }

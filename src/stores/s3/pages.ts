@@ -8,12 +8,10 @@ import type {
 import { ListObjectsV2Command, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
 import { Fault } from "../../model/fault.js";
 import { comparePaths } from "../../model/path.js";
-import { retry, type RetryOptions } from "../retry.js";
+import { patience, stuck, type Watch } from "../listing.js";
+import { retry } from "../retry.js";
 import { unquote } from "../object-answer.js";
 import type { S3Connection } from "./connection.js";
-
-/** A store that fails for less is nobody's concern. */
-const TELL_AFTER_MS = 1_000;
 
 /** One version of an object. */
 export interface Row {
@@ -47,12 +45,6 @@ export interface Place {
   readonly startAfter?: string | undefined;
 }
 
-/** Who waits for a listing. */
-export interface Watch {
-  readonly signal: AbortSignal;
-  readonly onNotice?: (message: string) => void;
-}
-
 /** Every version and delete marker, keys in byte order, the newest version of a key first. */
 export async function* versionPages(
   connection: S3Connection,
@@ -77,7 +69,7 @@ export async function* versionPages(
             { abortSignal: signal },
           ),
         ),
-      patience(connection, watch),
+      patience(connection.retryTimeoutMs, watch),
     );
     const page = readVersions(answer);
     yield page;
@@ -88,7 +80,7 @@ export async function* versionPages(
       next === undefined ||
       (next === keyMarker && answer.NextVersionIdMarker === versionMarker)
     ) {
-      throw stuck(bucket, prefix);
+      throw stuck(`s3://${bucket}/${prefix}`);
     }
     keyMarker = next;
     versionMarker = answer.NextVersionIdMarker;
@@ -118,31 +110,15 @@ export async function* currentPages(
             { abortSignal: signal },
           ),
         ),
-      patience(connection, watch),
+      patience(connection.retryTimeoutMs, watch),
     );
     const page = readCurrent(answer);
     yield page;
     if (!page.more) return;
     const next = answer.NextContinuationToken;
-    if (next === undefined || next === token) throw stuck(bucket, prefix);
+    if (next === undefined || next === token) throw stuck(`s3://${bucket}/${prefix}`);
     token = next;
   }
-}
-
-/** How a request of a listing is tried again: told about once, when it takes long. */
-export function patience(connection: S3Connection, { signal, onNotice }: Watch): RetryOptions {
-  const timeoutMs = connection.retryTimeoutMs;
-  const tellAtMs = performance.now() + TELL_AFTER_MS;
-  let told = false;
-  return {
-    timeoutMs,
-    signal,
-    onRetry: ({ message }) => {
-      if (told || performance.now() < tellAtMs) return;
-      told = true;
-      onNotice?.(`${message}; trying again for up to ${timeoutMs / 1_000} s`);
-    },
-  };
 }
 
 function readVersions(answer: ListObjectVersionsCommandOutput): Page {
@@ -212,15 +188,4 @@ function decode(
 function laterOf(a: string | undefined, b: string | undefined): string | undefined {
   if (a === undefined || b === undefined) return a ?? b;
   return comparePaths(a, b) > 0 ? a : b;
-}
-
-function stuck(bucket: string, prefix: string): Fault {
-  const subject = `s3://${bucket}/${prefix}`;
-  return new Fault(
-    "unavailable",
-    `The listing of ${subject} does not go on: the store repeats a page`,
-    {
-      subject,
-    },
-  );
 }
