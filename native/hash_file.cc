@@ -4,12 +4,13 @@
 #include <sys/stat.h>
 
 #include <memory>
+#include <utility>
 
 #include "fd.h"
 
 namespace refmount {
 
-MaybeFailure HashFile(const std::string& path, unsigned algorithms,
+MaybeFailure HashFile(const std::string& path, HashPlan plan,
                       const std::function<void(uint64_t)>& on_progress, Hashes* hashes) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -22,7 +23,7 @@ MaybeFailure HashFile(const std::string& path, unsigned algorithms,
 
   constexpr size_t kReadBytes = 256 * 1024;
   const std::unique_ptr<uint8_t[]> buffer(new uint8_t[kReadBytes]);
-  Hasher hasher(algorithms);
+  Hasher hasher(std::move(plan));
   uint64_t done = 0;
   while (true) {
     const ssize_t got = read(fd.get(), buffer.get(), kReadBytes);
