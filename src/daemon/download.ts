@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { Observed } from "../cache/observed.js";
 import { receive } from "../cache/receive.js";
 import { assuranceOf, satisfies, type Assurance } from "../model/assurance.js";
-import { DIGEST_ALGORITHMS, type Digests } from "../model/digest.js";
+import { claimedDigests, DIGEST_ALGORITHMS, type Digests } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import type { Fetch } from "../model/fetch.js";
@@ -214,11 +214,7 @@ function expectedDigests(entry: Entry, observed: Observed): Digests {
   if (Object.keys(entry.digests).length > 0) return entry.digests;
   const seen = observed.find(entry);
   if (seen !== null) return { sha256: seen.sha256 };
-  return Object.fromEntries(
-    entry.claims.flatMap(({ algorithm, value }) =>
-      value === undefined ? [] : [[algorithm, value]],
-    ),
-  );
+  return claimedDigests(entry.claims);
 }
 
 function* selected(manifest: Manifest, prefix: string): Iterable<Entry> {

@@ -2,6 +2,7 @@
 // keys, profile files (with SSO, roles and processes), a web identity, a container, the instance.
 // The links that need an SDK are loaded when their turn comes.
 
+import { setMaxListeners } from "node:events";
 import type { AwsCredentialIdentity } from "@smithy/types";
 import { Fault } from "../../model/fault.js";
 import type { Environment } from "../store.js";
@@ -149,6 +150,8 @@ async function inTime(loading: Promise<AwsCredentialIdentity>): Promise<AwsCrede
 function unlessAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
   return new Promise((resolve, reject) => {
     signal.throwIfAborted();
+    // One signal may wait for any number of requests.
+    setMaxListeners(0, signal);
     const abort = (): void => reject(signal.reason as Error);
     signal.addEventListener("abort", abort);
     promise.then(resolve, reject).finally(() => signal.removeEventListener("abort", abort));

@@ -6,10 +6,12 @@ import type {
   ListObjectsV2CommandOutput,
 } from "@aws-sdk/client-s3";
 import { ListObjectsV2Command, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
+import type { Claim } from "../../model/digest.js";
 import { Fault } from "../../model/fault.js";
 import { comparePaths } from "../../model/path.js";
 import { retry, type RetryOptions } from "../retry.js";
 import { unquote } from "../object-answer.js";
+import { listedClaims } from "./answer.js";
 import type { S3Connection } from "./connection.js";
 
 /** A store that fails for less is nobody's concern. */
@@ -25,10 +27,7 @@ export interface Row {
   readonly versionId: string | undefined;
   readonly isLatest: boolean;
   readonly mtimeMs: number | null;
-  readonly checksumAlgorithms: readonly string[];
-  readonly checksumType: string | undefined;
-  /** True when the ETag is known to be no hash (KMS, customer key). */
-  readonly keyed: boolean;
+  readonly claims: readonly Claim[];
 }
 
 export interface Page {
@@ -183,16 +182,15 @@ function rowOf(
   versionId: string | undefined,
   isLatest: boolean,
 ): Row {
+  const etag = unquote(object.ETag ?? "");
   return {
     key: decode(answer, object.Key) ?? "",
     sizeBytes: object.Size ?? 0,
-    etag: unquote(object.ETag ?? ""),
+    etag,
     versionId,
     isLatest,
     mtimeMs: object.LastModified?.getTime() ?? null,
-    checksumAlgorithms: object.ChecksumAlgorithm ?? [],
-    checksumType: object.ChecksumType,
-    keyed: false,
+    claims: listedClaims(etag, object.ChecksumAlgorithm ?? [], object.ChecksumType),
   };
 }
 

@@ -14,6 +14,8 @@ export interface ObjectRequest {
   readonly bucket: string;
   readonly key: string;
   readonly versionId: string | undefined;
+  /** Asks about one of the parts in which the object was written, from 1 on. */
+  readonly partNumber?: number;
   /** Signed, besides those that every request has. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -37,7 +39,7 @@ export async function sign(
 ): Promise<{ path: string; headers: Record<string, string> }> {
   const signed = await signer.sign(unsigned(request, origin));
   return {
-    path: signed.path + queryText(request.versionId),
+    path: signed.path + queryText(request),
     // Added after signing, since a proxy may change it.
     headers: { ...signed.headers, "accept-encoding": "identity" },
   };
@@ -50,7 +52,7 @@ function unsigned(request: ObjectRequest, origin: Origin): HttpRequest {
     protocol: origin.protocol,
     hostname: origin.hostname,
     path: `${origin.basePath}/${encodeKey(request.key)}`,
-    query: request.versionId === undefined ? {} : { versionId: request.versionId },
+    query: queryOf(request),
     headers: {
       ...request.headers,
       host: `${origin.hostname}${port}`,
@@ -59,8 +61,18 @@ function unsigned(request: ObjectRequest, origin: Origin): HttpRequest {
   };
 }
 
-function queryText(versionId: string | undefined): string {
-  return versionId === undefined ? "" : `?versionId=${encodeKey(versionId).replaceAll("/", "%2F")}`;
+function queryOf({ versionId, partNumber }: ObjectRequest): Record<string, string> {
+  return {
+    ...(partNumber === undefined ? {} : { partNumber: String(partNumber) }),
+    ...(versionId === undefined ? {} : { versionId }),
+  };
+}
+
+function queryText(request: ObjectRequest): string {
+  const pairs = Object.entries(queryOf(request)).map(
+    ([name, value]) => `${name}=${encodeKey(value).replaceAll("/", "%2F")}`,
+  );
+  return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
 }
 
 /** The hash that the signer asks for, by Node's own crypto. */
