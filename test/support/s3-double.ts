@@ -234,7 +234,8 @@ export class S3Double implements AsyncDisposable {
       refuse(response, request, 400, "ExpiredToken");
       return;
     }
-    const verdict = verify(request, this.keys);
+    const bucket = this.#buckets.get(seen.bucket);
+    const verdict = verify(request, this.keys, bucket?.isPublic === true);
     if (!verdict.ok) {
       refuse(response, request, verdict.status, verdict.code);
       return;
@@ -243,12 +244,15 @@ export class S3Double implements AsyncDisposable {
       refuse(response, request, accident.status, accident.code ?? "", accident.headers);
       return;
     }
-    const bucket = this.#buckets.get(seen.bucket);
     if (bucket === undefined) {
       refuse(response, request, 404, "NoSuchBucket");
       return;
     }
-    if (verdict.region !== bucket.region) {
+    if (bucket.requesterPays && request.headers["x-amz-request-payer"] !== "requester") {
+      refuse(response, request, 403, "AccessDenied", {}, {}, "Bucket is a Requester Pays bucket.");
+      return;
+    }
+    if (verdict.region !== undefined && verdict.region !== bucket.region) {
       const redirect = this.wrongRegionAnswer === "redirect";
       const region = { "x-amz-bucket-region": bucket.region };
       refuse(
@@ -454,11 +458,10 @@ function refuse(
   code: string,
   headers: Readonly<Record<string, string>> = {},
   extra: Record<string, string> = {},
+  message = `the double says ${code}`,
 ): void {
   response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader("content-type", "application/xml");
-  response.end(
-    request.method === "HEAD" ? undefined : errorXml(code, `the double says ${code}`, extra),
-  );
+  response.end(request.method === "HEAD" ? undefined : errorXml(code, message, extra));
 }

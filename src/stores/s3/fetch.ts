@@ -207,5 +207,6 @@ function faultOf(error: Refused, wanted: Wanted, connection: S3Connection): Faul
     what: "Cannot read",
     missing: "drifted",
     region: connection.regionOf(wanted.name.bucket),
+    asker: error.asker,
   });
 }

@@ -83,6 +83,7 @@ function translate({ connection, name, subject }: Listing, error: unknown): unkn
     what: "Cannot list",
     missing: "not-found",
     region: connection.regionOf(name.bucket),
+    asker: error.asker,
   });
 }
 

@@ -64,17 +64,24 @@ export async function* versionPages(
   for (;;) {
     const answer = await retry(
       () =>
-        connection.command(bucket, signal, (client) =>
-          client.send(
-            new ListObjectVersionsCommand({
-              Bucket: bucket,
-              Prefix: prefix,
-              EncodingType: "url",
-              ...(keyMarker === undefined ? {} : { KeyMarker: keyMarker }),
-              ...(versionMarker === undefined ? {} : { VersionIdMarker: versionMarker }),
-            }),
-            { abortSignal: signal },
-          ),
+        connection.command(
+          {
+            bucket,
+            permission: "s3:ListBucketVersions",
+            send: (client, payer) =>
+              client.send(
+                new ListObjectVersionsCommand({
+                  Bucket: bucket,
+                  Prefix: prefix,
+                  EncodingType: "url",
+                  ...payer,
+                  ...(keyMarker === undefined ? {} : { KeyMarker: keyMarker }),
+                  ...(versionMarker === undefined ? {} : { VersionIdMarker: versionMarker }),
+                }),
+                { abortSignal: signal },
+              ),
+          },
+          signal,
         ),
       patience(connection, watch),
     );
@@ -105,17 +112,24 @@ export async function* currentPages(
   for (;;) {
     const answer = await retry(
       () =>
-        connection.command(bucket, signal, (client) =>
-          client.send(
-            new ListObjectsV2Command({
-              Bucket: bucket,
-              Prefix: prefix,
-              EncodingType: "url",
-              ...(token === undefined ? {} : { ContinuationToken: token }),
-              ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
-            }),
-            { abortSignal: signal },
-          ),
+        connection.command(
+          {
+            bucket,
+            permission: "s3:ListBucket",
+            send: (client, payer) =>
+              client.send(
+                new ListObjectsV2Command({
+                  Bucket: bucket,
+                  Prefix: prefix,
+                  EncodingType: "url",
+                  ...payer,
+                  ...(token === undefined ? {} : { ContinuationToken: token }),
+                  ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
+                }),
+                { abortSignal: signal },
+              ),
+          },
+          signal,
         ),
       patience(connection, watch),
     );

@@ -1,6 +1,7 @@
 // Asks S3 in which parts an object was written: its multipart ETag and composite checksums are made of
 // them. Hashes and compares nothing.
 
+import type { ObjectAttributes } from "@aws-sdk/client-s3";
 import { GetObjectAttributesCommand } from "@aws-sdk/client-s3";
 import type { Entry } from "../../model/entry.js";
 import type { Parts } from "../../model/fetch.js";
@@ -138,17 +139,23 @@ async function listParts(
   let marker: string | undefined;
   try {
     for (;;) {
-      const answer = await connection.command(bucket, signal, (client) =>
-        client.send(
-          new GetObjectAttributesCommand({
-            Bucket: bucket,
-            Key: key,
-            ObjectAttributes: ["ETag", "ObjectParts"],
-            ...(versionId === undefined ? {} : { VersionId: versionId }),
-            ...(marker === undefined ? {} : { PartNumberMarker: marker }),
-          }),
-          { abortSignal: signal },
-        ),
+      const input = {
+        Bucket: bucket,
+        Key: key,
+        ObjectAttributes: ["ETag", "ObjectParts"] satisfies ObjectAttributes[],
+        ...(versionId === undefined ? {} : { VersionId: versionId }),
+        ...(marker === undefined ? {} : { PartNumberMarker: marker }),
+      };
+      const answer = await connection.command(
+        {
+          bucket,
+          permission: "s3:GetObjectVersionAttributes",
+          send: (client, payer) =>
+            client.send(new GetObjectAttributesCommand({ ...input, ...payer }), {
+              abortSignal: signal,
+            }),
+        },
+        signal,
       );
       onProgress();
       // This request takes no condition: the answer may be about another object.

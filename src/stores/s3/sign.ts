@@ -3,6 +3,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import type { Checksum, HttpRequest, SourceData } from "@smithy/types";
+import { Fault } from "../../model/fault.js";
 import { encodeKey } from "../uri.js";
 import type { Credentials } from "./credentials.js";
 import type { Origin } from "./origin.js";
@@ -24,24 +25,32 @@ export function makeSigner(region: string, credentials: Credentials): SignatureV
   return new SignatureV4({
     service: "s3",
     region,
-    credentials: () => credentials.get(),
+    credentials: async () => {
+      const { identity, source } = await credentials.get();
+      if (identity !== null) return identity;
+      throw new Fault("denied", `A request to S3 cannot be signed: ${source}`);
+    },
     sha256: Sha256,
     uriEscapePath: false,
     applyChecksum: false,
   });
 }
 
-/** The path, with the query, and the headers of a signed request. */
+/**
+ * The path, with the query, and the headers of a request.
+ * @param signer Null: the request is not signed.
+ */
 export async function sign(
-  signer: SignatureV4,
+  signer: SignatureV4 | null,
   request: ObjectRequest,
   origin: Origin,
 ): Promise<{ path: string; headers: Record<string, string> }> {
-  const signed = await signer.sign(unsigned(request, origin));
+  const plain = unsigned(request, origin);
+  const { path, headers } = signer === null ? plain : await signer.sign(plain);
   return {
-    path: signed.path + queryText(request),
+    path: path + queryText(request),
     // Added after signing, since a proxy may change it.
-    headers: { ...signed.headers, "accept-encoding": "identity" },
+    headers: { ...headers, "accept-encoding": "identity" },
   };
 }
 

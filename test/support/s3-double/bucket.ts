@@ -54,6 +54,10 @@ export class Bucket {
   readonly name: string;
   readonly region: string;
   versioning: Versioning;
+  /** True: also requests that nobody signed are answered. */
+  isPublic = false;
+  /** True: only requests of those who say that they pay for them are answered. */
+  requesterPays = false;
   readonly #versions = new Map<string, Version[]>();
   #sortedKeys: readonly string[] | undefined;
 
