@@ -4,9 +4,12 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <initializer_list>
 #include <memory>
+#include <utility>
 
 #include "addon.h"
+#include "addon_plan.h"
 #include "addon_values.h"
 #include "crc.h"
 #include "hash_file.h"
@@ -16,17 +19,34 @@
 namespace refmount {
 namespace {
 
-Napi::Value ToValue(Napi::Env env, Hashes hashes) {
-  Napi::Object digests = Napi::Object::New(env);
-  const std::pair<const char*, const std::string&> values[] = {
-      {"sha256", hashes.sha256},       {"md5", hashes.md5},       {"sha1", hashes.sha1},
-      {"crc64nvme", hashes.crc64nvme}, {"crc32c", hashes.crc32c}, {"crc32", hashes.crc32}};
-  for (const auto& [name, value] : values) {
-    if (!value.empty()) digests.Set(name, Napi::String::New(env, value));
+using NamedDigest = std::pair<const char*, const std::string&>;
+
+/// The digests that were computed, by name.
+Napi::Object ToObject(Napi::Env env, std::initializer_list<NamedDigest> digests) {
+  Napi::Object object = Napi::Object::New(env);
+  for (const auto& [name, value] : digests) {
+    if (!value.empty()) object.Set(name, Napi::String::New(env, value));
   }
+  return object;
+}
+
+Napi::Value ToValue(Napi::Env env, Hashes hashes) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("sizeBytes", Napi::Number::New(env, static_cast<double>(hashes.size_bytes)));
-  object.Set("digests", digests);
+  object.Set("digests", ToObject(env, {{"sha256", hashes.sha256},
+                                       {"md5", hashes.md5},
+                                       {"sha1", hashes.sha1},
+                                       {"crc64nvme", hashes.crc64nvme},
+                                       {"crc32c", hashes.crc32c},
+                                       {"crc32", hashes.crc32}}));
+  if (hashes.composites) {
+    const Composites& composites = *hashes.composites;
+    object.Set("composites", ToObject(env, {{"sha256", composites.sha256},
+                                            {"md5", composites.md5},
+                                            {"sha1", composites.sha1},
+                                            {"crc32c", composites.crc32c},
+                                            {"crc32", composites.crc32}}));
+  }
   object.Set("chunks", ToBuffer(env, std::move(hashes.chunks)));
   object.Set("blockCrcs", ToBuffer(env, std::move(hashes.block_crcs)));
   return object;
@@ -156,11 +176,11 @@ Napi::Object ToObject(Napi::Env env, const std::shared_ptr<OpenSink>& open) {
 
 Napi::Value OpenSinkFunction(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  unsigned algorithms;
-  if (!ReadAlgorithms(info[1], &algorithms)) return env.Undefined();
+  HashPlan plan;
+  if (!ReadPlan(info[1], &plan)) return env.Undefined();
   auto open = std::make_shared<OpenSink>();
   open->path = info[0].ToString();
-  Result<std::unique_ptr<Sink>> opened = Sink::Open(open->path, algorithms);
+  Result<std::unique_ptr<Sink>> opened = Sink::Open(open->path, std::move(plan));
   if (!opened.ok()) return Throw(env, opened.failure());
   open->sink = std::move(opened.value());
   return ToObject(env, open);
@@ -168,25 +188,24 @@ Napi::Value OpenSinkFunction(const Napi::CallbackInfo& info) {
 
 Napi::Value OpenHasher(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  unsigned algorithms;
-  if (!ReadAlgorithms(info[0], &algorithms)) return env.Undefined();
+  HashPlan plan;
+  if (!ReadPlan(info[0], &plan)) return env.Undefined();
   auto open = std::make_shared<OpenSink>();
-  open->hasher = std::make_unique<Hasher>(algorithms);
+  open->hasher = std::make_unique<Hasher>(std::move(plan));
   return ToObject(env, open);
 }
 
 class WriteHashedWorker : public PromiseWorker {
  public:
-  WriteHashedWorker(Napi::Env env, std::string path, std::vector<LentBytes> parts,
-                    unsigned algorithms)
+  WriteHashedWorker(Napi::Env env, std::string path, std::vector<LentBytes> parts, HashPlan plan)
       : PromiseWorker(env),
         path_(std::move(path)),
         parts_(std::move(parts)),
-        algorithms_(algorithms) {}
+        plan_(std::move(plan)) {}
 
  private:
   MaybeFailure Work() override {
-    Result<std::unique_ptr<Sink>> opened = Sink::Open(path_, algorithms_);
+    Result<std::unique_ptr<Sink>> opened = Sink::Open(path_, std::move(plan_));
     if (!opened.ok()) return opened.failure();
     Sink& sink = *opened.value();
     for (const LentBytes& part : parts_) {
@@ -198,14 +217,14 @@ class WriteHashedWorker : public PromiseWorker {
 
   const std::string path_;
   const std::vector<LentBytes> parts_;
-  const unsigned algorithms_;
+  HashPlan plan_;
   Hashes hashes_;
 };
 
 Napi::Value WriteHashed(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  unsigned algorithms;
-  if (!ReadAlgorithms(info[2], &algorithms)) return env.Undefined();
+  HashPlan plan;
+  if (!ReadPlan(info[2], &plan)) return env.Undefined();
   if (!info[1].IsArray()) return ThrowNotBytes(env);
   const auto array = info[1].As<Napi::Array>();
   std::vector<LentBytes> parts;
@@ -214,7 +233,8 @@ Napi::Value WriteHashed(const Napi::CallbackInfo& info) {
     if (!IsBytes(part)) return ThrowNotBytes(env);
     parts.emplace_back(part.As<Napi::Uint8Array>());
   }
-  return (new WriteHashedWorker(env, info[0].ToString(), std::move(parts), algorithms))->Start();
+  return (new WriteHashedWorker(env, info[0].ToString(), std::move(parts), std::move(plan)))
+      ->Start();
 }
 
 /// How far a file is hashed, told to JavaScript from another thread. The latest count wins.
@@ -226,8 +246,8 @@ struct Progress {
 
 class HashFileWorker : public PromiseWorker {
  public:
-  HashFileWorker(Napi::Env env, std::string path, unsigned algorithms, const Napi::Value& listener)
-      : PromiseWorker(env), path_(std::move(path)), algorithms_(algorithms) {
+  HashFileWorker(Napi::Env env, std::string path, HashPlan plan, const Napi::Value& listener)
+      : PromiseWorker(env), path_(std::move(path)), plan_(std::move(plan)) {
     if (!listener.IsFunction()) return;
     // One call waiting is enough: it will tell the latest count.
     listener_ = Napi::ThreadSafeFunction::New(env, listener.As<Napi::Function>(), "refmount", 1, 1);
@@ -248,7 +268,7 @@ class HashFileWorker : public PromiseWorker {
             });
       };
     }
-    return HashFile(path_, algorithms_, tell, &hashes_);
+    return HashFile(path_, std::move(plan_), tell, &hashes_);
   }
   void Settled(MaybeFailure*) override {
     progress_->ended = true;
@@ -257,7 +277,7 @@ class HashFileWorker : public PromiseWorker {
   Napi::Value Value() override { return ToValue(Env(), std::move(hashes_)); }
 
   const std::string path_;
-  const unsigned algorithms_;
+  HashPlan plan_;
   const std::shared_ptr<Progress> progress_ = std::make_shared<Progress>();
   Napi::ThreadSafeFunction listener_;
   bool listens_ = false;
@@ -266,9 +286,9 @@ class HashFileWorker : public PromiseWorker {
 
 Napi::Value HashFileFunction(const Napi::CallbackInfo& info) {
   const Napi::Env env = info.Env();
-  unsigned algorithms;
-  if (!ReadAlgorithms(info[1], &algorithms)) return env.Undefined();
-  return (new HashFileWorker(env, info[0].ToString(), algorithms, info[2]))->Start();
+  HashPlan plan;
+  if (!ReadPlan(info[1], &plan)) return env.Undefined();
+  return (new HashFileWorker(env, info[0].ToString(), std::move(plan), info[2]))->Start();
 }
 
 Napi::Value Crc32cFunction(const Napi::CallbackInfo& info) {

@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "addon.h"
+#include "addon_plan.h"
 #include "addon_values.h"
 #include "source.h"
 #include "work_queue.h"
@@ -262,8 +263,8 @@ Napi::Value OpenDirectory(const Napi::CallbackInfo& info, Lane* lane) {
 /// hashFiles(paths, options, onBytes) => { done, cancel }
 Napi::Value HashFiles(const Napi::CallbackInfo& info, Lane* lane) {
   const Napi::Env env = info.Env();
-  unsigned algorithms;
-  if (!ReadAlgorithms(info[1], &algorithms)) return env.Undefined();
+  HashPlan plan;
+  if (!ReadPlan(info[1], &plan)) return env.Undefined();
   std::vector<std::string> paths;
   if (info[0].IsArray()) {
     const auto array = info[0].As<Napi::Array>();
@@ -274,7 +275,7 @@ Napi::Value HashFiles(const Napi::CallbackInfo& info, Lane* lane) {
   auto listener = std::make_shared<Napi::FunctionReference>();
   if (info[2].IsFunction()) *listener = Napi::Persistent(info[2].As<Napi::Function>());
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
-  const auto work = [lane, paths = std::move(paths), algorithms, listener,
+  const auto work = [lane, paths = std::move(paths), plan = std::move(plan), listener,
                      cancelled](uint8_t* buffer) -> Result<std::vector<HashedSource>> {
     const auto tell = [lane, &listener](uint64_t bytes) {
       if (listener->IsEmpty()) return;
@@ -284,7 +285,7 @@ Napi::Value HashFiles(const Napi::CallbackInfo& info, Lane* lane) {
     std::vector<HashedSource> sources;
     sources.reserve(paths.size());
     for (const std::string& path : paths) {
-      sources.push_back(HashSource(path, algorithms, buffer, kBufferBytes, *cancelled, tell));
+      sources.push_back(HashSource(path, plan, buffer, kBufferBytes, *cancelled, tell));
     }
     return sources;
   };

@@ -36,32 +36,6 @@ std::vector<int> DescriptorsOf(const Napi::Value& value) {
   return descriptors;
 }
 
-bool ReadAlgorithms(const Napi::Value& options, unsigned* algorithms) {
-  static constexpr std::pair<const char*, unsigned> kNames[] = {
-      {"sha256", 0},       {"md5", kMd5},    {"sha1", kSha1}, {"crc64nvme", kCrc64Nvme},
-      {"crc32c", kCrc32c}, {"crc32", kCrc32}};
-  *algorithms = 0;
-  if (!options.IsObject()) return true;
-  const Napi::Value list = options.As<Napi::Object>().Get("algorithms");
-  if (!list.IsArray()) return true;
-  const auto array = list.As<Napi::Array>();
-  for (uint32_t i = 0; i < array.Length(); i++) {
-    const std::string name = Napi::Value(array[i]).ToString();
-    bool known = false;
-    for (const auto& [text, bit] : kNames) {
-      if (name != text) continue;
-      *algorithms |= bit;
-      known = true;
-    }
-    if (!known) {
-      Napi::TypeError::New(options.Env(), "No such digest algorithm: " + name)
-          .ThrowAsJavaScriptException();
-      return false;
-    }
-  }
-  return true;
-}
-
 Napi::Value ThrowNotBytes(Napi::Env env) {
   Napi::TypeError::New(env, "The bytes must be a Uint8Array").ThrowAsJavaScriptException();
   return env.Undefined();

@@ -22,8 +22,6 @@ Napi::Value Throw(Napi::Env env, const Failure& failure);
 /// The descriptors in a JavaScript array; what is no number is left out.
 std::vector<int> DescriptorsOf(const Napi::Value& value);
 
-/// Reads `algorithms` of HashOptions. False, with a TypeError thrown, for one that does not exist.
-bool ReadAlgorithms(const Napi::Value& options, unsigned* algorithms);
 
 bool IsBytes(const Napi::Value& value);
 Napi::Value ThrowNotBytes(Napi::Env env);

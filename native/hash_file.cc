@@ -4,15 +4,16 @@
 #include <sys/stat.h>
 
 #include <memory>
+#include <utility>
 
 #include "fd.h"
 
 namespace refmount {
 
-MaybeFailure HashDescriptor(int fd, const std::string& path, unsigned algorithms, uint8_t* buffer,
+MaybeFailure HashDescriptor(int fd, const std::string& path, HashPlan plan, uint8_t* buffer,
                             size_t buffer_bytes, const std::function<bool(uint64_t)>& go_on,
                             Hashes* hashes) {
-  Hasher hasher(algorithms);
+  Hasher hasher(std::move(plan));
   while (true) {
     const ssize_t got = read(fd, buffer, buffer_bytes);
     if (got < 0 && errno == EINTR) continue;
@@ -25,7 +26,7 @@ MaybeFailure HashDescriptor(int fd, const std::string& path, unsigned algorithms
   return {};
 }
 
-MaybeFailure HashFile(const std::string& path, unsigned algorithms,
+MaybeFailure HashFile(const std::string& path, HashPlan plan,
                       const std::function<void(uint64_t)>& on_progress, Hashes* hashes) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
   const Fd fd(open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
@@ -45,7 +46,7 @@ MaybeFailure HashFile(const std::string& path, unsigned algorithms,
     if (on_progress && before / kChunkBytes != done / kChunkBytes) on_progress(done);
     return true;
   };
-  return HashDescriptor(fd.get(), path, algorithms, buffer.get(), kReadBytes, tell, hashes);
+  return HashDescriptor(fd.get(), path, std::move(plan), buffer.get(), kReadBytes, tell, hashes);
 }
 
 }  // namespace refmount

@@ -6,35 +6,17 @@
 #include <openssl/evp.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "cpu.h"
 #include "crc.h"
+#include "hex.h"
 
 namespace refmount {
 namespace {
 
 /// Bytes that go through every algorithm before the next ones: they stay in the first-level cache.
 constexpr size_t kSliceBytes = 16 * 1024;
-
-std::string Hex(const uint8_t* bytes, size_t size) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * size);
-  for (size_t i = 0; i < size; i++) {
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 15];
-  }
-  return text;
-}
-
-template <class Word>
-std::string HexOfWord(Word word) {
-  uint8_t bytes[sizeof word];
-  for (size_t i = 0; i < sizeof word; i++) {
-    bytes[i] = static_cast<uint8_t>(word >> (8 * (sizeof word - 1 - i)));
-  }
-  return Hex(bytes, sizeof bytes);
-}
 
 bool HexOfDigest(EVP_MD_CTX* context, std::string* text) {
   uint8_t digest[EVP_MAX_MD_SIZE];
@@ -48,7 +30,7 @@ bool HexOfDigest(EVP_MD_CTX* context, std::string* text) {
 
 void Hasher::FreeContext::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 
-Hasher::Hasher(unsigned algorithms) : algorithms_(algorithms) {
+Hasher::Hasher(HashPlan plan) : algorithms_(plan.algorithms) {
   const auto start = [this](Context* context, const EVP_MD* algorithm) {
     context->reset(EVP_MD_CTX_new());
     ok_ = ok_ && *context && EVP_DigestInit_ex(context->get(), algorithm, nullptr) == 1;
@@ -58,8 +40,9 @@ Hasher::Hasher(unsigned algorithms) : algorithms_(algorithms) {
   } else {
     start(&sha256_, EVP_sha256());
   }
-  if ((algorithms & kMd5) != 0) start(&md5_, EVP_md5());
-  if ((algorithms & kSha1) != 0) start(&sha1_, EVP_sha1());
+  if ((algorithms_ & kMd5) != 0) start(&md5_, EVP_md5());
+  if ((algorithms_ & kSha1) != 0) start(&sha1_, EVP_sha1());
+  if (plan.part_algorithms != 0) parts_.emplace(plan.part_algorithms, std::move(plan.parts));
 }
 
 Hasher::~Hasher() = default;
@@ -83,6 +66,7 @@ void Hasher::UpdateSlice(const uint8_t* bytes, size_t size) {
   if ((algorithms_ & kCrc64Nvme) != 0) crc64nvme_ = Crc64Nvme(crc64nvme_, bytes, size);
   if ((algorithms_ & kCrc32c) != 0) crc32c_ = Crc32c(crc32c_, bytes, size);
   if ((algorithms_ & kCrc32) != 0) crc32_ = Crc32(crc32_, bytes, size);
+  if (parts_) ok_ = ok_ && parts_->Update(bytes, size);
   UpdateBlocks(bytes, size);
   size_bytes_ += size;
   if (size_bytes_ % kChunkBytes == 0) EndChunk();
@@ -151,6 +135,7 @@ bool Hasher::Finish(Hashes* hashes) {
   if ((algorithms_ & kCrc64Nvme) != 0) hashes->crc64nvme = HexOfWord(crc64nvme_);
   if ((algorithms_ & kCrc32c) != 0) hashes->crc32c = HexOfWord(crc32c_);
   if ((algorithms_ & kCrc32) != 0) hashes->crc32 = HexOfWord(crc32_);
+  if (parts_) ok_ = ok_ && parts_->Finish(&hashes->composites.emplace());
   hashes->size_bytes = size_bytes_;
   hashes->chunks = std::move(chunks_);
   hashes->block_crcs = std::move(block_crcs_);

@@ -11,6 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "algorithm.h"
+#include "part_hasher.h"
 #include "sha256_pair.h"
 
 struct evp_md_ctx_st;
@@ -21,19 +23,20 @@ namespace refmount {
 constexpr size_t kChunkBytes = 1 << 20;
 constexpr size_t kBlockBytes = 4096;
 
-/// Optional digests; SHA-256 is always computed.
-enum Algorithm : unsigned {
-  kMd5 = 1 << 0,
-  kSha1 = 1 << 1,
-  kCrc64Nvme = 1 << 2,
-  kCrc32c = 1 << 3,
-  kCrc32 = 1 << 4,
+/// What to compute besides SHA-256, chunk digests and block checksums.
+struct HashPlan {
+  /// Unions of `Algorithm`: over the whole, and over the parts.
+  unsigned algorithms = 0;
+  unsigned part_algorithms = 0;
+  PartSizes parts;
 };
 
 struct Hashes {
   uint64_t size_bytes = 0;
   /// Lower-case hex; empty where not asked for.
   std::string sha256, md5, sha1, crc64nvme, crc32c, crc32;
+  /// Only where parts were asked for.
+  std::optional<Composites> composites;
   /// 32 bytes a chunk.
   std::vector<uint8_t> chunks;
   std::vector<uint32_t> block_crcs;
@@ -42,8 +45,7 @@ struct Hashes {
 /// Takes the bytes in order, in pieces of any size.
 class Hasher {
  public:
-  /// @param algorithms a union of `Algorithm`.
-  explicit Hasher(unsigned algorithms);
+  explicit Hasher(HashPlan plan);
   ~Hasher();
 
   void Update(const void* bytes, size_t size);
@@ -63,12 +65,13 @@ class Hasher {
   void UpdateBlocks(const uint8_t* bytes, size_t size);
   void EndChunk();
 
-  unsigned algorithms_;
+  const unsigned algorithms_;
   bool ok_ = true;
   uint64_t size_bytes_ = 0;
   /// Where the processor has it; else the first two contexts.
   std::optional<Sha256Pair> pair_;
   Context sha256_, chunk_, md5_, sha1_;
+  std::optional<PartHasher> parts_;
   uint64_t crc64nvme_ = 0;
   uint32_t crc32c_ = 0, crc32_ = 0, block_crc_ = 0;
   std::vector<uint8_t> chunks_;

@@ -7,13 +7,13 @@
 
 namespace refmount {
 
-Sink::Sink(std::string path, Fd fd, unsigned algorithms)
-    : path_(std::move(path)), fd_(std::move(fd)), hasher_(algorithms) {}
+Sink::Sink(std::string path, Fd fd, HashPlan plan)
+    : path_(std::move(path)), fd_(std::move(fd)), hasher_(std::move(plan)) {}
 
-Result<std::unique_ptr<Sink>> Sink::Open(std::string path, unsigned algorithms) {
+Result<std::unique_ptr<Sink>> Sink::Open(std::string path, HashPlan plan) {
   Fd fd(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
   if (!fd.valid()) return Errno("open", std::move(path));
-  return std::unique_ptr<Sink>(new Sink(std::move(path), std::move(fd), algorithms));
+  return std::unique_ptr<Sink>(new Sink(std::move(path), std::move(fd), std::move(plan)));
 }
 
 Sink::~Sink() { Unlink(); }

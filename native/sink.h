@@ -16,7 +16,7 @@ namespace refmount {
 class Sink {
  public:
   /// Makes the file (mode 0600), which must not exist yet.
-  static Result<std::unique_ptr<Sink>> Open(std::string path, unsigned algorithms);
+  static Result<std::unique_ptr<Sink>> Open(std::string path, HashPlan plan);
   ~Sink();
 
   /// Writes and hashes; after a failure nothing but destruction makes sense.
@@ -33,7 +33,7 @@ class Sink {
   void Unlink();
 
  private:
-  Sink(std::string path, Fd fd, unsigned algorithms);
+  Sink(std::string path, Fd fd, HashPlan plan);
 
   const std::string path_;
   Fd fd_;

@@ -123,7 +123,7 @@ Result<std::vector<SourceChild>> SourceDirectory::Read(size_t most) {
   return children;
 }
 
-HashedSource HashSource(const std::string& path, unsigned algorithms, uint8_t* buffer,
+HashedSource HashSource(const std::string& path, HashPlan plan, uint8_t* buffer,
                         size_t buffer_bytes, const std::atomic<bool>& cancelled,
                         const std::function<void(uint64_t)>& on_bytes) {
   HashedSource hashed;
@@ -144,7 +144,7 @@ HashedSource HashSource(const std::string& path, unsigned algorithms, uint8_t* b
     return !cancelled;
   };
   hashed.failure =
-      HashDescriptor(fd.get(), path, algorithms, buffer, buffer_bytes, go_on, &hashed.hashes);
+      HashDescriptor(fd.get(), path, std::move(plan), buffer, buffer_bytes, go_on, &hashed.hashes);
   if (hashed.failure) return hashed;
   if (untold > 0) on_bytes(untold);
   // By its path: another file may have been renamed over it.

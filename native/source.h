@@ -89,7 +89,7 @@ struct HashedSource {
 /// @param buffer what it is read into.
 /// @param cancelled ends it early with ECANCELED.
 /// @param on_bytes told of the bytes that were hashed, not cumulative, about once a megabyte.
-HashedSource HashSource(const std::string& path, unsigned algorithms, uint8_t* buffer,
+HashedSource HashSource(const std::string& path, HashPlan plan, uint8_t* buffer,
                         size_t buffer_bytes, const std::atomic<bool>& cancelled,
                         const std::function<void(uint64_t)>& on_bytes);
 

@@ -12,6 +12,7 @@ import { addon, type HashOptions, type Hashes } from "../native/addon.js";
 import { Budget, type Release } from "../model/budget.js";
 import { codeOf, localFault } from "./local-fault.js";
 import type { Observed, Sighting } from "./observed.js";
+import { planHashing, settleParts } from "./parts.js";
 import { StallGuard } from "./stall.js";
 import {
   bytesOf,
@@ -22,7 +23,7 @@ import {
   writeStream,
   type Transfer,
 } from "./transfer.js";
-import { algorithmsFor, judge } from "./verify.js";
+import { judge } from "./verify.js";
 
 /** Objects up to this size are gathered in memory and written in one step. */
 export const SMALL_BYTES = 1_048_576;
@@ -91,10 +92,11 @@ async function receiveOnce(
   const release = await buffers.acquire(bufferBytes(entry), options.signal);
   try {
     using guard = new StallGuard(entry.uri, options.timeoutMs, options.signal);
-    const { hashes, answer } = await write(entry, fetch, targetPath, options, guard, {
-      buffers,
-      release,
-    });
+    const written = await write(entry, fetch, targetPath, options, guard, { buffers, release });
+    const { answer } = written;
+    const hashes = await settleParts(entry, answer, written, guard, (hashing) =>
+      addon().hashFile(targetPath, hashing, () => guard.progress()),
+    );
     const seen = options.observed?.find(entry, options.scope) ?? null;
     const verdict = judge(entry, hashes, answer, seen);
     if (!verdict.ok) throw mismatch(entry, answer.pinned, verdict.what);
@@ -134,6 +136,13 @@ export function bufferBytes(entry: Entry): number {
   return entry.sizeBytes > LARGE_BYTES ? RANGE_BYTES : 2 * PIECE_BYTES;
 }
 
+/** A complete file that was not judged yet, and how it was hashed. */
+interface Written {
+  readonly hashes: Hashes;
+  readonly hashing: HashOptions;
+  readonly answer: Fetched;
+}
+
 async function write(
   entry: Entry,
   fetch: Fetch,
@@ -141,20 +150,20 @@ async function write(
   options: ReceiveOptions,
   guard: StallGuard,
   memory: { readonly buffers: Budget; readonly release: Release },
-): Promise<{ readonly hashes: Hashes; readonly answer: Fetched }> {
+): Promise<Written> {
   await using first = await fetch(entry, firstRange(entry), guard.signal);
   const totalBytes = entry.sizeBytes ?? first.sizeBytes;
   if (first.sizeBytes !== totalBytes) {
     const what = `its size is ${first.sizeBytes} bytes where ${totalBytes} were logged`;
     throw mismatch(entry, first.pinned, what);
   }
-  const hashing: HashOptions = { algorithms: algorithmsFor(entry, first) };
+  const hashing = await planHashing(entry, first, totalBytes, guard);
   if (first.localPath !== undefined && totalBytes > SMALL_BYTES) {
     const hashes = await clone(first, targetPath, hashing, (doneBytes) => {
       guard.progress();
       options.onProgress?.(doneBytes);
     });
-    if (hashes !== null) return { hashes, answer: first };
+    if (hashes !== null) return { hashes, hashing, answer: first };
   }
   let doneBytes = 0;
   const transfer: Transfer = {
@@ -171,7 +180,8 @@ async function write(
   };
   if (totalBytes <= SMALL_BYTES) {
     const parts = await gather(transfer, first);
-    return { hashes: await addon().writeHashed(targetPath, parts, hashing), answer: first };
+    const hashes = await addon().writeHashed(targetPath, parts, hashing);
+    return { hashes, hashing, answer: first };
   }
   const sink = addon().openSink(targetPath, hashing);
   try {
@@ -179,7 +189,7 @@ async function write(
     await (ranged
       ? writeRanges(transfer, first, sink, memory.buffers, memory.release)
       : writeStream(transfer, first, sink));
-    return { hashes: await sink.finish(), answer: first };
+    return { hashes: await sink.finish(), hashing, answer: first };
   } catch (error) {
     sink.abort();
     throw error;

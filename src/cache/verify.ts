@@ -23,7 +23,7 @@ export type Verdict =
   | { readonly ok: false; readonly what: string };
 
 /** A claim that can be compared. */
-type CountedClaim = Claim & { readonly value: string };
+export type CountedClaim = Claim & { readonly value: string };
 
 /**
  * The claims that count for `entry` after `answer`: those with a value, an ETag only where the
@@ -40,7 +40,11 @@ function countedClaims(claims: readonly Claim[], etagIsHash: boolean): readonly 
 export function algorithmsFor(entry: Entry, answer: Answer): readonly DigestAlgorithm[] {
   const content = Object.keys(entry.digests) as DigestAlgorithm[];
   const wanted = new Set<DigestAlgorithm>(
-    content.length > 0 ? content : checksOf(entry, answer).map((claim) => claim.algorithm),
+    content.length > 0
+      ? content
+      : checksOf(entry, answer)
+          .filter((claim) => claim.ofParts !== true)
+          .map((claim) => claim.algorithm),
   );
   return DIGEST_ALGORITHMS.filter((algorithm) => algorithm !== "sha256" && wanted.has(algorithm));
 }
@@ -66,11 +70,14 @@ export function judge(
       return differs(`${algorithm} recorded when logging`, expected, digests[algorithm]);
     }
   }
-  const claims = content.length > 0 ? [] : checksOf(entry, answer);
-  for (const { algorithm, value } of claims) {
-    if (digests[algorithm] !== value) {
-      return differs(`${algorithm} that the store holds`, value, digests[algorithm]);
-    }
+  const claims = (content.length > 0 ? [] : checksOf(entry, answer)).filter(
+    // Where nobody could tell the parts, a claim over them says nothing.
+    ({ algorithm, ofParts }) => ofParts !== true || hashes.composites?.[algorithm] !== undefined,
+  );
+  for (const { algorithm, value, ofParts } of claims) {
+    const actual = ofParts === true ? hashes.composites?.[algorithm] : digests[algorithm];
+    const what = ofParts === true ? `${algorithm} of the parts` : algorithm;
+    if (actual !== value) return differs(`${what} that the store holds`, value, actual);
   }
   const providerChecked = claims.length > 0;
   const sighting: Sighting = {
@@ -107,7 +114,10 @@ export function proven(entry: Entry, seen: Sighting): Assurance | null {
       ? "content"
       : null;
   }
-  const claims = countedClaims(entry.claims, seen.etagIsHash);
+  // What was seen of claims over parts is no more than whether they counted and matched.
+  const claims = countedClaims(entry.claims, seen.etagIsHash).filter(
+    (claim) => claim.ofParts !== true,
+  );
   if (!claims.every(({ algorithm, value }) => seen.digests[algorithm] === value)) return null;
   if (claims.length > 0 || (seen.providerChecked && namesBytes(entry))) return "provider";
   return pinsObject(entry.pin) ? "pin" : "none";
@@ -121,7 +131,8 @@ function namesBytes(entry: Entry): boolean {
   return pinsObject(entry.pin) || entry.claims.length > 0;
 }
 
-function checksOf(entry: Entry, answer: Answer): readonly CountedClaim[] {
+/** The claims that count for `entry` after `answer`, over the whole and over the parts. */
+export function checksOf(entry: Entry, answer: Answer): readonly CountedClaim[] {
   return countedClaims([...entry.claims, ...answer.claims], answer.etagIsHash);
 }
 

@@ -138,11 +138,12 @@ function entryKeys(version: Version, entry: ShownEntry): object {
 }
 
 function describeEntry(version: Version, entry: ShownEntry): string {
-  const claims = entry.claims.map(({ algorithm, value, source }) =>
-    value === undefined
-      ? `${algorithm} (the store will tell it)`
-      : `${algorithm}:${value} (${source})`,
-  );
+  const claims = entry.claims.map(({ algorithm, value, source, ofParts }) => {
+    const name = ofParts === true ? `${algorithm} of parts` : algorithm;
+    return value === undefined
+      ? `${name} (the store will tell it)`
+      : `${name}:${value} (${source})`;
+  });
   return fields([
     ["file", `${version.ref}/${printable(entry.path)}`],
     ["size", entry.sizeBytes === null ? "unknown" : `${formatCount(entry.sizeBytes)} bytes`],

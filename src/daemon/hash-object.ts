@@ -1,14 +1,15 @@
 // Reads one object of a store to hash it, verified as for the cache, and keeps no byte of it.
 
+import { planHashing, settleParts } from "../cache/parts.js";
 import type { Release } from "../model/budget.js";
 import { StallGuard } from "../cache/stall.js";
 import { mismatch, writeRanges, writeStream, type Transfer } from "../cache/transfer.js";
 import { bufferBytes, firstRange, gather, processBuffers, SMALL_BYTES } from "../cache/receive.js";
-import { algorithmsFor, judge } from "../cache/verify.js";
+import { judge } from "../cache/verify.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import type { Fetch, Fetched } from "../model/fetch.js";
-import { addon, type Hashes, type Sink } from "../native/addon.js";
+import { addon, type Hashes, type HashOptions, type Sink } from "../native/addon.js";
 import { keptHashes, type Hashed, type HashWatch } from "./hash-file.js";
 
 export interface HashObjectOptions extends HashWatch {
@@ -36,6 +37,31 @@ export async function hashObject(
 }
 
 async function hashOnce(entry: Entry, fetch: Fetch, options: HashObjectOptions): Promise<Hashed> {
+  const read = await readThrough(entry, fetch, options);
+  const { answer } = read;
+  using guard = new StallGuard(entry.uri, options.timeoutMs, options.signal);
+  const hashes = await settleParts(entry, answer, read, guard, async (hashing) => {
+    // No byte was kept: they have to come again.
+    return (await readThrough(entry, fetch, options, hashing)).hashes;
+  });
+  const verdict = judge(entry, hashes, answer, null);
+  if (!verdict.ok) throw mismatch(entry, answer.pinned, verdict.what);
+  return keptHashes(hashes, ["sha256"]);
+}
+
+interface Read {
+  readonly hashes: Hashes;
+  readonly hashing: HashOptions;
+  readonly answer: Fetched;
+}
+
+/** Hashes all bytes of the object, as planned or as given. */
+async function readThrough(
+  entry: Entry,
+  fetch: Fetch,
+  options: HashObjectOptions,
+  given?: HashOptions,
+): Promise<Read> {
   const release = await processBuffers.acquire(bufferBytes(entry), options.signal);
   try {
     using guard = new StallGuard(entry.uri, options.timeoutMs, options.signal);
@@ -56,18 +82,22 @@ async function hashOnce(entry: Entry, fetch: Fetch, options: HashObjectOptions):
         options.onBytes(bytes);
       },
     };
-    const hashes = await hashTransfer(transfer, first, release);
-    const verdict = judge(entry, hashes, first, null);
-    if (!verdict.ok) throw mismatch(entry, first.pinned, verdict.what);
-    return keptHashes(hashes, ["sha256"]);
+    const hashing = given ?? (await planHashing(entry, first, totalBytes, guard));
+    const hashes = await hashTransfer(transfer, first, release, hashing);
+    return { hashes, hashing, answer: first };
   } finally {
     release();
   }
 }
 
-async function hashTransfer(transfer: Transfer, first: Fetched, release: Release): Promise<Hashes> {
-  const { entry, totalBytes } = transfer;
-  const hasher = addon().openHasher({ algorithms: algorithmsFor(entry, first) });
+async function hashTransfer(
+  transfer: Transfer,
+  first: Fetched,
+  release: Release,
+  hashing: HashOptions,
+): Promise<Hashes> {
+  const { totalBytes } = transfer;
+  const hasher = addon().openHasher(hashing);
   if (totalBytes <= SMALL_BYTES) {
     await hasher.append(Buffer.concat(await gather(transfer, first)));
     return hasher.finish();

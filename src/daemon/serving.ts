@@ -3,7 +3,7 @@
 
 import type { Cache, CacheUse } from "../cache/cache.js";
 import { assuranceOf, satisfies } from "../model/assurance.js";
-import { encodeDigests, type Digests } from "../model/digest.js";
+import { claimedDigests, encodeDigests, type Digests } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import type { Fetch } from "../model/fetch.js";
@@ -115,9 +115,5 @@ export function serveUpcalls(options: ServingOptions): Upcalls {
 /** What was hashed when logging, else what the store claims. */
 function knownDigests(entry: Entry): Digests {
   if (Object.keys(entry.digests).length > 0) return entry.digests;
-  return Object.fromEntries(
-    entry.claims.flatMap((claim) =>
-      claim.value === undefined ? [] : [[claim.algorithm, claim.value]],
-    ),
-  );
+  return claimedDigests(entry.claims);
 }

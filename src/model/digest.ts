@@ -25,13 +25,27 @@ export type Digests = Readonly<Partial<Record<DigestAlgorithm, string>>>;
 /** What a store says about the bytes of a pinned object. */
 export interface Claim {
   readonly algorithm: DigestAlgorithm;
-  /** Lower-case hex; absent when the listing names the algorithm only and the GET will tell. */
+  /**
+   * Lower-case hex; absent when the listing names the algorithm only and the GET will tell. With
+   * `ofParts`, "-" and the number of parts follow.
+   */
   readonly value?: string;
   /**
    * Where it comes from. An ETag is a hash only when the object is not encrypted with KMS or a
    * customer key, which just the GET shows; a checksum counts as it is.
    */
   readonly source: "etag" | "checksum";
+  /** The value is a digest over the digests of the parts in which the object was written. */
+  readonly ofParts?: true;
+}
+
+/** The whole-object digests among `claims` whose values are known. */
+export function claimedDigests(claims: readonly Claim[]): Digests {
+  return Object.fromEntries(
+    claims.flatMap(({ algorithm, value, ofParts }) =>
+      value === undefined || ofParts === true ? [] : [[algorithm, value]],
+    ),
+  );
 }
 
 export function base64ToHex(value: string): string {
@@ -59,9 +73,16 @@ export function decodeDigests(text: string): Digests {
   return digests;
 }
 
+/**
+ * The canonical text of claims: "source:algorithm:value" joined by commas, in one order. A "-" in the
+ * value tells those over parts; it stands alone where the value is not known yet.
+ */
 export function encodeClaims(claims: readonly Claim[]): string {
   return claims
-    .map((claim) => `${claim.source}:${claim.algorithm}:${claim.value ?? ""}`)
+    .map(({ source, algorithm, value, ofParts }) => {
+      const unknown = ofParts === true ? "-" : "";
+      return `${source}:${algorithm}:${value ?? unknown}`;
+    })
     .sort()
     .join(",");
 }
@@ -74,6 +95,11 @@ export function decodeClaims(text: string): readonly Claim[] {
       DigestAlgorithm,
       string,
     ];
-    return value === "" ? { source, algorithm } : { source, algorithm, value };
+    return {
+      source,
+      algorithm,
+      ...(value === "" || value === "-" ? {} : { value }),
+      ...(value.includes("-") ? { ofParts: true } : {}),
+    };
   });
 }

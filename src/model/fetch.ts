@@ -26,14 +26,29 @@ export interface Fetched extends AsyncDisposable {
    * If-Match): then other bytes than logged mean corruption, else they mean drift.
    */
   readonly pinned: boolean;
-  /** Checksums of the whole object that came with the answer. */
+  /** Checksums of the object that came with the answer. */
   readonly claims: readonly Claim[];
+  /** How the object was written, where a claim needs to know and the store tells. */
+  readonly parts?: Parts;
   /** False when the answer shows that the ETag is no hash of the bytes (KMS, customer key). */
   readonly etagIsHash: boolean;
   /** A local file that holds exactly the whole object: may be cloned instead of reading `body`. */
   readonly localPath?: string;
   /** Called after the last byte was taken: throws `drifted` when the source changed meanwhile. */
   confirm?(): Promise<void>;
+}
+
+/** The parts in which a store says that the pinned object was written. */
+export interface Parts {
+  readonly count: number;
+  /** Bytes of the first part. All but the last usually have that many, but need not. */
+  readonly firstBytes: number;
+  /**
+   * Asks for the bytes of every part; null when the store does not tell.
+   * @param onProgress Called whenever an answer came: many parts take many requests.
+   * @throws Fault `unavailable`; the signal's reason.
+   */
+  sizes(signal: AbortSignal, onProgress: () => void): Promise<readonly number[] | null>;
 }
 
 /**

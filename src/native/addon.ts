@@ -11,6 +11,8 @@ export interface Hashes {
   readonly sizeBytes: number;
   /** The algorithms asked for; sha256 is always among them. Lower-case hex. */
   readonly digests: Digests & { readonly sha256: string };
+  /** Digests over the digests of the parts: hex, "-" and their number. Only where parts were asked for. */
+  readonly composites?: Digests;
   /** SHA-256 of every CHUNK_BYTES, 32 bytes each, the last chunk shorter. */
   readonly chunks: Buffer;
   /** CRC-32C of every BLOCK_BYTES, 4 bytes each, little endian, the last block shorter. */
@@ -20,6 +22,17 @@ export interface Hashes {
 export interface HashOptions {
   /** Besides sha256, which is always computed. */
   readonly algorithms?: readonly DigestAlgorithm[];
+  readonly parts?: PartOptions;
+}
+
+/** The parts that an object was written in, and what to compute over their digests. */
+export interface PartOptions {
+  /** Any but crc64nvme. */
+  readonly algorithms: readonly DigestAlgorithm[];
+  /** Bytes of the parts in order, one or more; the last one holds for all that follow. */
+  readonly sizes: readonly number[];
+  /** Number of parts; the last one takes whatever is left. */
+  readonly count: number;
 }
 
 /** A new file that is written and hashed in order on the thread pool. */

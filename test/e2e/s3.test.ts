@@ -371,8 +371,34 @@ describe.runIf(needs("fuse", "addon", "root"))("a version from S3", () => {
       .toMatch(/Invalid argument/);
   });
 
+  test("written in parts is held to its multipart ETag, if the store tells the parts", async () => {
+    await using world = await World.create();
+    const bucket = world.double.bucket("data");
+    const sizes = { partSizes: [9_000_000, 5_000_000, 6_000_000] };
+    const other = bucket.put("set/odd", randomBytes(LARGE.length), sizes);
+    bucket.put("set/odd", LARGE, sizes);
+    bucket.put("set/even", LARGE, { partBytes: 8_388_608 });
+    bucket.put("set/untold", LARGE.subarray(1), { partBytes: 8_388_608 });
+    await world.log("s3://data/set");
+    const dir = await world.rig.mount("demo", "mnt", "--require", "provider");
+    const swap = { bytesOfVersion: other.versionId };
+    world.double.upset({ operation: "GetObject", key: "set/odd" }, swap, Infinity);
+    expect(await complaintOf(join(dir, "odd"))).toMatch(/Input\/output error/);
+    expect((await statusOf(world.rig)).errors[0]?.message).toMatch(/md5 of the parts/);
+    world.double.calm();
+    await expect.poll(() => complaintOf(join(dir, "odd")), { timeout: 8_000 }).toBe("read");
+    for (const name of ["odd", "even"]) {
+      expect((await readFileElsewhere(join(dir, name))).equals(LARGE)).toBe(true);
+      expect(await attribute("assurance", join(dir, name))).toBe("provider");
+    }
+    world.double.partNumbers = "ignored";
+    expect(await complaintOf(join(dir, "untold"))).toMatch(/Invalid argument/);
+    expect((await statusOf(world.rig)).errors[0]?.message).toMatch(/assured by "pin" only/);
+  });
+
   test("that only its version pins must be what it was at first sight", async () => {
     await using world = await World.create();
+    world.double.partNumbers = "ignored";
     const bucket = world.double.bucket("data");
     const later = bucket.put("set/parts", randomBytes(LARGE.length), { partBytes: 8_388_608 });
     bucket.put("set/parts", LARGE, { partBytes: 8_388_608 });

@@ -63,12 +63,19 @@ test("claims survive storage, in one order", () => {
     { algorithm: "md5", value: "aa", source: "etag" },
     { algorithm: "crc64nvme", source: "checksum" },
     { algorithm: "crc32c", value: "bb", source: "checksum" },
+    { algorithm: "md5", value: "cc-2", source: "etag", ofParts: true },
+    { algorithm: "sha256", value: "dd-12", source: "checksum", ofParts: true },
+    { algorithm: "sha1", source: "checksum", ofParts: true },
   ];
   const text = encodeClaims(claims);
   expect(encodeClaims([...claims].reverse())).toBe(text);
   expect(encodeClaims(decodeClaims(text))).toBe(text);
   expect(new Set(decodeClaims(text))).toEqual(new Set(claims));
   expect(decodeClaims(encodeClaims([]))).toEqual([]);
+  // What manifests that are sealed hold: their names depend on it.
+  expect(text).toBe(
+    "checksum:crc32c:bb,checksum:crc64nvme:,checksum:sha1:-,checksum:sha256:dd-12,etag:md5:aa,etag:md5:cc-2",
+  );
 });
 
 test("hex and base64 are each other's inverse", () => {

@@ -1,12 +1,13 @@
 import { spawnSync } from "node:child_process";
-import { randomBytes } from "node:crypto";
+import { createHash, randomBytes } from "node:crypto";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { crc32 } from "node:zlib";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { DIGEST_ALGORITHMS } from "../../src/model/digest.js";
 import { addon, holderPath } from "../../src/native/addon.js";
-import { crc64NvmeOf, expectedHashes } from "./checksums.js";
+import { crc32cOf, crc64NvmeOf, expectedHashes, hex32 } from "./checksums.js";
 
 const MIB = 1_048_576;
 const SIZES = [
@@ -108,6 +109,70 @@ test("progress grows, never exceeds the size, and is silent after the promise", 
   expect(told.at(-1)).toBeLessThanOrEqual(96 * MIB);
   await new Promise(setImmediate);
   expect(told.length).toBe(count);
+});
+
+describe("digests over parts", () => {
+  const ALGORITHMS = ["sha256", "md5", "sha1", "crc32c", "crc32"] as const;
+  const digest = (algorithm: (typeof ALGORITHMS)[number], bytes: Uint8Array): Buffer => {
+    if (algorithm === "crc32c") return Buffer.from(hex32(crc32cOf(bytes)), "hex");
+    if (algorithm === "crc32") return Buffer.from(hex32(crc32(bytes)), "hex");
+    return createHash(algorithm).update(bytes).digest();
+  };
+  const composite = (
+    algorithm: (typeof ALGORITHMS)[number],
+    bytes: Buffer,
+    sizes: readonly number[],
+  ): string => {
+    let at = 0;
+    const parts = sizes.map((size) => digest(algorithm, bytes.subarray(at, (at += size))));
+    return `${digest(algorithm, Buffer.concat(parts)).toString("hex")}-${sizes.length}`;
+  };
+
+  test.each([
+    ["of one size", 100_000, [30_000], [30_000, 30_000, 30_000, 10_000]],
+    ["that are larger than slices", 5 * MIB, [2 * MIB], [2 * MIB, 2 * MIB, MIB]],
+    ["whose last one is full", 60, [20], [20, 20, 20]],
+    ["of other sizes", 100, [1, 60, 0, 39], [1, 60, 0, 39]],
+    ["that begin and end empty", 5, [0, 5, 0, 0], [0, 5, 0, 0]],
+    ["that are one", 70_000, [1], [70_000]],
+    ["that are one and empty", 0, [0], [0]],
+    ["of one byte", 300, [1], Array<number>(300).fill(1)],
+  ])("%s", async (_what, sizeBytes, sizes, actual) => {
+    const bytes = randomBytes(sizeBytes);
+    const parts = { algorithms: ALGORITHMS, sizes, count: actual.length };
+    const expected = Object.fromEntries(ALGORITHMS.map((one) => [one, composite(one, bytes, actual)]));
+    const hasher = addon().openHasher({ parts });
+    for (let at = 0, step = 1; at < sizeBytes; at += step, step = step * 3 + 1) {
+      await hasher.append(bytes.subarray(at, at + step));
+    }
+    const hashes = await hasher.finish();
+    expect(hashes.composites).toEqual(expected);
+    expect(hashes.digests).toEqual({ sha256: digest("sha256", bytes).toString("hex") });
+    const path = join(dir, "parts");
+    rmSync(path, { force: true });
+    const written = await addon().writeHashed(path, [bytes], { algorithms: ["md5"], parts });
+    expect(written.composites).toEqual(expected);
+    expect((await addon().hashFile(path, { parts })).composites).toEqual(expected);
+  });
+
+  test("are only those asked for", async () => {
+    const hasher = addon().openHasher({ parts: { algorithms: ["md5"], sizes: [1], count: 2 } });
+    await hasher.append(Buffer.from("ab"));
+    expect(Object.keys((await hasher.finish()).composites ?? {})).toEqual(["md5"]);
+  });
+
+  test.each([
+    ["no size", [], 1],
+    ["no part", [1], 0],
+    ["more sizes than parts", [1, 2], 1],
+    ["a negative size", [-1], 1],
+    ["a size that is no number", [Number.NaN], 1],
+    ["a size beyond every object", [2 ** 53], 1],
+    ["too many parts", [1], 2_000_000],
+  ])("with %s are a TypeError", (_what, sizes, count) => {
+    const parts = { algorithms: ["md5"] as const, sizes, count };
+    expect(() => addon().openHasher({ parts })).toThrow(TypeError);
+  });
 });
 
 test("an unknown algorithm is a TypeError that names it", () => {

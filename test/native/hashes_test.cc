@@ -5,9 +5,11 @@
 #include <cstdio>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "../../native/cpu.h"
 #include "../../native/crc.h"
+#include "../../native/part_cuts.h"
 #include "../../native/sha256_pair.h"
 
 using namespace refmount;
@@ -83,7 +85,41 @@ static void ChunkDigestsAreThoseOfTheChunks(size_t size) {
   CHECK(memcmp(whole, expected, kSha256Bytes) == 0);
 }
 
+/// Takes `bytes` in pieces of `step` and gives the sizes of the parts that they fall into.
+static std::vector<uint64_t> Parts(PartSizes sizes, uint64_t bytes, uint64_t step) {
+  PartCuts cuts(std::move(sizes));
+  std::vector<uint64_t> parts{0};
+  const auto next = [&] {
+    cuts.Next();
+    parts.push_back(0);
+  };
+  for (uint64_t left = bytes; left > 0;) {
+    uint64_t taken = left < step ? left : step;
+    if (cuts.left() < taken) taken = cuts.left();
+    cuts.Take(taken);
+    parts.back() += taken;
+    left -= taken;
+    if (cuts.left() == 0) next();
+  }
+  while (!cuts.last()) next();
+  return parts;
+}
+
+static void PartsAreCutWhereTheyEnd() {
+  using Sizes = std::vector<uint64_t>;
+  for (const uint64_t step : {1, 2, 3, 5, 100}) {
+    CHECK(Parts({{4}, 3}, 10, step) == (Sizes{4, 4, 2}));
+    CHECK(Parts({{4}, 2}, 10, step) == (Sizes{4, 6}));
+    CHECK(Parts({{4}, 3}, 12, step) == (Sizes{4, 4, 4}));
+    CHECK(Parts({{0, 3, 0, 2}, 4}, 5, step) == (Sizes{0, 3, 0, 2}));
+    CHECK(Parts({{5, 1}, 4}, 9, step) == (Sizes{5, 1, 1, 2}));
+    CHECK(Parts({{7}, 1}, 9, step) == (Sizes{9}));
+    CHECK(Parts({{7}, 3}, 2, step) == (Sizes{2, 0, 0}));
+  }
+}
+
 int main() {
+  PartsAreCutWhereTheyEnd();
   KnownValues();
   for (size_t size = 0; size < 400; size++) {
     ChecksumsAreTheSameInOnePieceAndInTwo(size);

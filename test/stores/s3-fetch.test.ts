@@ -119,14 +119,22 @@ describe("what an answer proves", () => {
     },
   );
 
-  test("a checksum composed of the parts' own is none of the object", async () => {
+  test("a checksum composed of the parts' own is told as such, and never without their number", async () => {
     const entry = await put("123456789", {
       checksum: "CRC32",
       partBytes: 4,
       checksumType: "COMPOSITE",
     });
-    expect((await answerTo(entry)).claims).toEqual([]);
+    const composed = {
+      algorithm: "crc32",
+      value: "faf128e9-3",
+      source: "checksum",
+      ofParts: true,
+    };
+    expect((await answerTo(entry)).claims).toEqual([composed]);
     upset({ headers: { "x-amz-checksum-type": "" } });
+    expect((await answerTo(entry)).claims).toEqual([composed]);
+    upset({ headers: { "x-amz-checksum-crc32": "+vEo6Q==" } });
     expect((await answerTo(entry)).claims).toEqual([]);
   });
 

@@ -2,6 +2,7 @@
 // is not open. Against the double, by the real SDK.
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { encodeClaims } from "../../src/model/digest.js";
 import type { Listed, ListOptions, Store } from "../../src/stores/store.js";
 import { openS3Store } from "../../src/stores/s3/store.js";
 import { collect, entryOf, faultOf, listOptions, readAll } from "../contract/store.js";
@@ -41,20 +42,34 @@ describe("pins and claims", () => {
     ]);
   });
 
-  test("a checksum of the whole is claimed without its value, a composed one is not", async () => {
+  test("checksums are claimed without their values, and those over parts as such", async () => {
     const bucket = double.bucket("b");
     bucket.put("set/full", "abc", { checksum: "CRC64NVME" });
     bucket.put("set/parts", "abcdef", { partBytes: 2, checksum: "SHA256" });
     bucket.put("set/parts-full", "abcdef", { partBytes: 2, checksum: "CRC32C" });
-    const claims = (await list("s3://b/set")).map(({ key, claims: of }) => [
-      key,
-      of.map(({ source, algorithm, value }) => `${source} ${algorithm} ${value === undefined}`),
+    const etag = "6c67d992fc6f859180241eb4fd4abf98-3";
+    const listed = await list("s3://b/set");
+    expect(listed.map(({ key, claims }) => [key, encodeClaims(claims)])).toEqual([
+      ["full", "checksum:crc64nvme:,etag:md5:900150983cd24fb0d6963f7d28e17f72"],
+      ["parts", `checksum:sha256:-,etag:md5:${etag}`],
+      ["parts-full", `checksum:crc32c:,etag:md5:${etag}`],
     ]);
-    expect(claims).toEqual([
-      ["full", ["etag md5 false", "checksum crc64nvme true"]],
-      ["parts", []],
-      ["parts-full", ["checksum crc32c true"]],
-    ]);
+    expect(double.counts()).toEqual({ ListObjectVersions: 1 });
+  });
+
+  test("one object asked for by itself is told with the values of its checksums", async () => {
+    const bucket = double.bucket("b");
+    const { versionId } = bucket.put("k", "123456789", { checksum: "CRC32C" });
+    bucket.put("keyed", "123456789", { checksum: "CRC32C", encryption: "aws:kms" });
+    const crc32c = { algorithm: "crc32c", value: "e3069283", source: "checksum" } as const;
+    const md5 = { algorithm: "md5", value: "25f9e794323b453885f5181f1b624d0b", source: "etag" };
+    const options = listOptions();
+    expect((await store.stat("s3://b/k", options)).claims).toEqual([md5, crc32c]);
+    expect((await list(`s3://b/k?versionId=${versionId}`))[0]?.claims).toEqual([md5, crc32c]);
+    // Who may not decrypt it may still log it.
+    double.upset({ operation: "HeadObject" }, { status: 403 });
+    expect((await store.stat("s3://b/keyed", options)).claims).toEqual([]);
+    expect((await store.stat("s3://b/keyed", options)).claims).toEqual([crc32c]);
   });
 
   test("delete markers and old versions are not listed, and no object is asked for", async () => {

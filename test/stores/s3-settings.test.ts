@@ -13,6 +13,8 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { openPool } from "../../src/stores/pool.js";
 import { makeClient } from "../../src/stores/s3/client.js";
+import type { Holder } from "../../src/stores/s3/credential-chain.js";
+import { credentialChain } from "../../src/stores/s3/credential-chain.js";
 import { openCredentials } from "../../src/stores/s3/credentials.js";
 import { resolveOrigin } from "../../src/stores/s3/origin.js";
 import { needsPathStyle, readSettings } from "../../src/stores/s3/settings.js";
@@ -55,6 +57,57 @@ describe("endpoint", () => {
       "http://three:3/base",
     );
     expect((await read({})).endpoint).toBeUndefined();
+  });
+
+  test("without a variable the profile's services name it, or the profile itself", async () => {
+    await writeFile(
+      join(home, "config"),
+      "[default]\nendpoint_url = http://profile:1\n" +
+        "[profile p]\nservices = mine\nendpoint_url = http://profile:2\n" +
+        "[services mine]\ns3 =\n  endpoint_url = http://service:3\nsts =\n  endpoint_url = http://sts:4\n" +
+        "[profile i]\nignore_configured_endpoint_urls = true\nendpoint_url = http://profile:5\n",
+    );
+    const files = { AWS_CONFIG_FILE: join(home, "config") };
+    const p = { ...files, AWS_PROFILE: "p" };
+    expect(await read(files)).toMatchObject({ endpoint: "http://profile:1" });
+    expect(await read(p)).toMatchObject({
+      endpoint: "http://service:3",
+      serviceEndpoints: { STS: "http://sts:4", SSO: "http://profile:2" },
+    });
+    expect((await read({ ...p, AWS_ENDPOINT_URL: "http://two" })).endpoint).toBe("http://two");
+    for (const ignoring of [
+      { ...p, AWS_IGNORE_CONFIGURED_ENDPOINT_URLS: "true", AWS_ENDPOINT_URL: "http://two" },
+      { ...files, AWS_PROFILE: "i" },
+    ]) {
+      expect(await read(ignoring)).toMatchObject({ endpoint: undefined, serviceEndpoints: {} });
+      const own = { ...ignoring, AWS_S3_ENDPOINT_URL: "http://one" };
+      expect((await read(own)).endpoint).toBe("http://one");
+    }
+  });
+
+  test("a profile chooses how buckets are addressed, where that is possible", async () => {
+    const styleOf = async (style: string, endpoint?: string): Promise<boolean> => {
+      const path = join(home, `config-${style}`);
+      await writeFile(path, `[default]\ns3 =\n  addressing_style = ${style}\n`);
+      const more = endpoint === undefined ? {} : { AWS_S3_ENDPOINT_URL: endpoint };
+      return (await read({ AWS_CONFIG_FILE: path, ...more })).pathStyle;
+    };
+    expect(await styleOf("path")).toBe(true);
+    expect(await styleOf("path", "https://cwobject.com")).toBe(true);
+    expect(await styleOf("auto", "https://minio.example.org")).toBe(true);
+    expect(await styleOf("virtual", "https://minio.example.org")).toBe(false);
+    expect(await styleOf("virtual", "http://127.0.0.1:9000")).toBe(true);
+    const fault = await faultOf(styleOf("sideways"));
+    expect([fault.kind, fault.message]).toEqual(["usage", expect.stringContaining("sideways")]);
+  });
+
+  test("files that were changed are read again", async () => {
+    const config = join(home, "config");
+    const files = { AWS_CONFIG_FILE: config };
+    for (const region of ["eu-north-1", "sa-east-1"]) {
+      await writeFile(config, `[default]\nregion = ${region}\n`);
+      expect((await read(files)).region).toBe(region);
+    }
   });
 
   test("an address that is none is refused without repeating it", async () => {
@@ -104,8 +157,9 @@ describe("endpoint", () => {
     const settings = await read({ AWS_REGION: "eu-west-3", ...environment });
     const pool = openPool({});
     const limits = { connectTimeoutMs: 1, stallTimeoutMs: 1 };
-    const credentials = openCredentials({}, settings);
-    const client = makeClient(settings, settings.region, credentials, pool, limits);
+    const credentials = openCredentials(credentialChain({}, settings, pool));
+    const signed = { credentials, unsigned: false };
+    const client = makeClient(settings, settings.region, signed, pool, limits);
     const { protocol, hostname, port, basePath } = resolveOrigin(
       client,
       settings,
@@ -135,8 +189,11 @@ describe("region", () => {
 });
 
 describe("credentials", () => {
-  const get = async (environment: Environment) =>
-    openCredentials({ HOME: home, ...environment }, await read(environment)).get();
+  const find = async (environment: Environment): Promise<Holder> => {
+    const own = { HOME: home, ...environment };
+    return openCredentials(credentialChain(own, await read(environment), openPool(own))).get();
+  };
+  const get = async (environment: Environment) => (await find(environment)).identity;
 
   test("keys in the environment come first, and nothing else is asked", async () => {
     const begin = performance.now();
@@ -158,8 +215,8 @@ describe("credentials", () => {
       "[default]\naws_access_key_id=D\naws_secret_access_key=D\n[p]\naws_access_key_id=P\naws_secret_access_key=P\n",
     );
     const files = { AWS_SHARED_CREDENTIALS_FILE: file };
-    expect((await get(files)).accessKeyId).toBe("D");
-    expect((await get({ ...files, AWS_PROFILE: "p" })).accessKeyId).toBe("P");
+    expect((await get(files))?.accessKeyId).toBe("D");
+    expect((await get({ ...files, AWS_PROFILE: "p" }))?.accessKeyId).toBe("P");
   });
 
   test("a profile that does not exist is denied, and no other source is tried", async () => {
@@ -169,12 +226,12 @@ describe("credentials", () => {
     expect([fault.kind, fault.message]).toEqual(["denied", expect.stringContaining("none")]);
   });
 
-  test("nothing at all is denied, and says what to set", async () => {
-    const fault = await faultOf(get({ AWS_EC2_METADATA_DISABLED: "true" }));
-    expect([fault.kind, fault.message]).toEqual([
-      "denied",
-      expect.stringContaining("AWS_ACCESS_KEY_ID"),
-    ]);
+  test("nothing at all is nobody, and says where was looked", async () => {
+    expect(await find({ AWS_EC2_METADATA_DISABLED: "true" })).toEqual({
+      identity: null,
+      source:
+        'no AWS credentials were found (tried AWS_ACCESS_KEY_ID in the environment, profile "default")',
+    });
   });
 
   test("what this process has in its own environment does not count", async () => {
@@ -186,7 +243,7 @@ describe("credentials", () => {
         AWS_ENDPOINT_URL_S3: "http://127.0.0.1:9",
         AWS_REGION: "own-1",
       });
-      expect((await faultOf(get({ AWS_EC2_METADATA_DISABLED: "true" }))).kind).toBe("denied");
+      expect(await get({ AWS_EC2_METADATA_DISABLED: "true" })).toBeNull();
       await using double = await startS3Double({ region: "eu-west-3" });
       double.bucket("bucket", "enabled", "eu-west-3").put("k", "1");
       const store = openS3Store({ HOME: home, ...double.environment }, {});

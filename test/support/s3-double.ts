@@ -10,6 +10,8 @@ import { sendBody } from "./s3-double/body.js";
 import type { Version, Versioning } from "./s3-double/bucket.js";
 import { Bucket } from "./s3-double/bucket.js";
 import { errorXml, listObjects, listVersions, versioningXml } from "./s3-double/listing.js";
+import type { PartNumbers } from "./s3-double/parts.js";
+import { askedPart, attributesXml } from "./s3-double/parts.js";
 import type { Keys } from "./s3-double/signature.js";
 import { verify } from "./s3-double/signature.js";
 
@@ -22,6 +24,7 @@ export type Operation =
   | "ListObjectsV2"
   | "GetBucketVersioning"
   | "GetObject"
+  | "GetObjectAttributes"
   | "HeadObject"
   | "Unknown";
 
@@ -31,6 +34,7 @@ export interface Seen {
   readonly bucket: string;
   readonly key: string;
   readonly versionId: string | undefined;
+  readonly partNumber: number | undefined;
   readonly range: string | undefined;
   readonly headers: IncomingMessage["headers"];
   readonly host: string;
@@ -42,7 +46,9 @@ export interface Seen {
   status: number;
 }
 
-export type Match = Partial<Pick<Seen, "operation" | "bucket" | "key" | "versionId">>;
+export type Match = Partial<
+  Pick<Seen, "operation" | "bucket" | "key" | "versionId" | "partNumber">
+>;
 
 /** A request held back until it is released. */
 export interface Held {
@@ -82,6 +88,8 @@ export class S3Double implements AsyncDisposable {
   readonly expiredTokens = new Set<string>();
   /** How a request for a bucket of another region is answered. */
   wrongRegionAnswer: "redirect" | "malformed" = "malformed";
+  /** How requests are answered that ask about one part of an object. */
+  partNumbers: PartNumbers = "answered";
   readonly #buckets = new Map<string, Bucket>();
   readonly #rules: Rule[] = [];
   readonly #held: { match: Match; arrive: () => void; released: Promise<void> }[] = [];
@@ -204,6 +212,7 @@ export class S3Double implements AsyncDisposable {
       bucket: virtual ?? bucket,
       key: decodeURIComponent(rawKey),
       versionId: query.get("versionId") ?? undefined,
+      partNumber: query.has("partNumber") ? Number(query.get("partNumber")) : undefined,
       range: request.headers.range,
       headers: request.headers,
       host,
@@ -225,7 +234,8 @@ export class S3Double implements AsyncDisposable {
       refuse(response, request, 400, "ExpiredToken");
       return;
     }
-    const verdict = verify(request, this.keys);
+    const bucket = this.#buckets.get(seen.bucket);
+    const verdict = verify(request, this.keys, bucket?.isPublic === true);
     if (!verdict.ok) {
       refuse(response, request, verdict.status, verdict.code);
       return;
@@ -234,12 +244,15 @@ export class S3Double implements AsyncDisposable {
       refuse(response, request, accident.status, accident.code ?? "", accident.headers);
       return;
     }
-    const bucket = this.#buckets.get(seen.bucket);
     if (bucket === undefined) {
       refuse(response, request, 404, "NoSuchBucket");
       return;
     }
-    if (verdict.region !== bucket.region) {
+    if (bucket.requesterPays && request.headers["x-amz-request-payer"] !== "requester") {
+      refuse(response, request, 403, "AccessDenied", {}, {}, "Bucket is a Requester Pays bucket.");
+      return;
+    }
+    if (verdict.region !== undefined && verdict.region !== bucket.region) {
       const redirect = this.wrongRegionAnswer === "redirect";
       const region = { "x-amz-bucket-region": bucket.region };
       refuse(
@@ -266,6 +279,7 @@ export class S3Double implements AsyncDisposable {
         return;
       }
       case "GetObject":
+      case "GetObjectAttributes":
       case "HeadObject":
         return this.#answerObject(request, response, bucket, context);
       case "Unknown": {
@@ -288,8 +302,18 @@ export class S3Double implements AsyncDisposable {
       refuse(response, request, status, code, headers);
       return;
     }
+    if (seen.operation === "GetObjectAttributes") {
+      sendXml(response, attributesXml(version, request.headers), accident);
+      return;
+    }
     const { sizeBytes } = version.content;
-    const asked = accident.ignoreRange === true ? null : parseRange(seen.range, sizeBytes);
+    const part = askedPart(version, seen.partNumber, this.partNumbers);
+    if (part.kind === "refused") {
+      refuse(response, request, part.status, part.code);
+      return;
+    }
+    const ranged = accident.ignoreRange === true ? null : parseRange(seen.range, sizeBytes);
+    const asked = part.kind === "part" ? part.range : ranged;
     if (asked === "unsatisfiable") {
       refuse(response, request, 416, "InvalidRange");
       return;
@@ -302,6 +326,7 @@ export class S3Double implements AsyncDisposable {
       ...(asked === null
         ? {}
         : { "content-range": `bytes ${range.start}-${range.end - 1}/${sizeBytes}` }),
+      ...(part.kind === "part" ? part.headers : {}),
       ...accident.headers,
     };
     if (accident.longByBytes !== undefined) headers["content-length"] = "";
@@ -393,7 +418,7 @@ function objectHeaders(
 function operationOf(request: IncomingMessage, key: string, query: URLSearchParams): Operation {
   if (request.method === "HEAD" && key !== "") return "HeadObject";
   if (request.method !== "GET") return "Unknown";
-  if (key !== "") return "GetObject";
+  if (key !== "") return query.has("attributes") ? "GetObjectAttributes" : "GetObject";
   if (query.has("versions")) return "ListObjectVersions";
   if (query.has("versioning")) return "GetBucketVersioning";
   return query.get("list-type") === "2" ? "ListObjectsV2" : "Unknown";
@@ -433,11 +458,10 @@ function refuse(
   code: string,
   headers: Readonly<Record<string, string>> = {},
   extra: Record<string, string> = {},
+  message = `the double says ${code}`,
 ): void {
   response.statusCode = status;
   for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
   response.setHeader("content-type", "application/xml");
-  response.end(
-    request.method === "HEAD" ? undefined : errorXml(code, `the double says ${code}`, extra),
-  );
+  response.end(request.method === "HEAD" ? undefined : errorXml(code, message, extra));
 }

@@ -15,7 +15,7 @@ import {
 } from "google-auth-library";
 import { Fault } from "../../model/fault.js";
 import type { Pool } from "../pool.js";
-import { openCredentials as openAwsCredentials } from "../s3/credentials.js";
+import { credentialChain } from "../s3/credential-chain.js";
 import { readSettings as readAwsSettings } from "../s3/settings.js";
 import type { Environment } from "../store.js";
 import type { TransferLimits } from "../transfer.js";
@@ -39,6 +39,7 @@ type TransporterOptions = gaxios.GaxiosOptions;
 interface Context {
   readonly file: CredentialFile;
   readonly environment: Environment;
+  readonly pool: Pool;
   readonly transporterOptions: TransporterOptions;
 }
 
@@ -58,7 +59,7 @@ export async function fromFile(
     retryConfig: { retry: 0, noResponseRetries: 0 },
   };
   const description = `${principalOf(json)} (${file.named})`;
-  const client = clientFor(json, READ_ONLY, { file, environment, transporterOptions });
+  const client = clientFor(json, READ_ONLY, { file, environment, pool, transporterOptions });
   try {
     const { token } = await client.getAccessToken();
     if (typeof token !== "string" || token === "") throw new Error("the answer holds no token");
@@ -151,7 +152,7 @@ function impersonated(json: Json, scope: string, context: Context): AuthClient {
 }
 
 function external(json: Json, scope: string, context: Context): AuthClient {
-  const { environment, file, transporterOptions } = context;
+  const { environment, pool, file, transporterOptions } = context;
   const { credential_source: source, ...rest } = json;
   const from = typeof source === "object" && source !== null ? (source as Json) : {};
   if (from["executable"] !== undefined) {
@@ -167,7 +168,7 @@ function external(json: Json, scope: string, context: Context): AuthClient {
       : // The library would look for AWS's variables in the environment of this process.
         new AwsClient({
           ...common,
-          aws_security_credentials_supplier: awsSupplier(environment),
+          aws_security_credentials_supplier: awsSupplier(environment, pool),
         } as never);
   passTransport(client, transporterOptions);
   return client;
@@ -182,12 +183,14 @@ function passTransport(client: BaseExternalAccountClient, options: TransporterOp
 }
 
 /** AWS's own credentials, found as the S3 store finds them. */
-function awsSupplier(environment: Environment): AwsSecurityCredentialsSupplier {
+function awsSupplier(environment: Environment, pool: Pool): AwsSecurityCredentialsSupplier {
   return {
     getAwsRegion: async () => (await readAwsSettings(environment)).region,
     getAwsSecurityCredentials: async () => {
-      const credentials = openAwsCredentials(environment, await readAwsSettings(environment));
-      const { accessKeyId, secretAccessKey, sessionToken } = await credentials.get();
+      const settings = await readAwsSettings(environment);
+      const { identity, source } = await credentialChain(environment, settings, pool).find();
+      if (identity === null) throw new Fault("denied", source);
+      const { accessKeyId, secretAccessKey, sessionToken } = identity;
       return {
         accessKeyId,
         secretAccessKey,

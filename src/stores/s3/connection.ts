@@ -3,16 +3,24 @@
 
 import type { S3Client } from "@aws-sdk/client-s3";
 import type { SignatureV4 } from "@smithy/signature-v4";
-import type { AwsCredentialIdentity } from "@smithy/types";
 import { Fault } from "../../model/fault.js";
 import type { Environment, StoreOptions } from "../store.js";
 import { CONNECT_TIMEOUT_MS, RETRY_TIMEOUT_MS, STALL_TIMEOUT_MS } from "../store.js";
 import type { Transfer } from "../transfer.js";
 import { send } from "../transfer.js";
 import { formatS3Uri } from "../uri.js";
+import type { Holder } from "./credential-chain.js";
+import { credentialChain } from "./credential-chain.js";
 import { openCredentials } from "./credentials.js";
-import type { Refusal } from "./failure.js";
-import { isExpired, isWrongRegion, readRefusal, refusalOf, transientFault } from "./failure.js";
+import type { Asker, Refusal } from "./failure.js";
+import {
+  isDenied,
+  isExpired,
+  isWrongRegion,
+  readRefusal,
+  refusalOf,
+  transientFault,
+} from "./failure.js";
 import { makeClient } from "./client.js";
 import type { Origin } from "./origin.js";
 import { resolveOrigin } from "./origin.js";
@@ -24,11 +32,7 @@ import { openPool } from "../pool.js";
 
 export interface S3Connection {
   /** Sends one command through the SDK. @throws Refused; Fault `unavailable` or `denied`. */
-  command<T>(
-    bucket: string,
-    signal: AbortSignal,
-    operation: (client: S3Client) => Promise<T>,
-  ): Promise<T>;
+  command<T>(command: BucketCommand<T>, signal: AbortSignal): Promise<T>;
   /** Sends a signed request for an object. @throws Refused; Fault `unavailable` or `denied`. */
   request(request: ObjectRequest, signal: AbortSignal): Promise<Transfer>;
   /** The region that requests for `bucket` are signed for now. */
@@ -38,11 +42,24 @@ export interface S3Connection {
   close(): void;
 }
 
+export interface BucketCommand<T> {
+  readonly bucket: string;
+  /** The right that it needs, for who is refused: `s3:ListBucket`. */
+  readonly permission: string;
+  /** @param payer What the request says of who pays. */
+  readonly send: (client: S3Client, payer: Payer) => Promise<T>;
+}
+
+/** Part of a command's input. */
+export interface Payer {
+  readonly RequestPayer?: "requester";
+}
+
 /** What one request was sent with. */
 interface Attempt {
   readonly bucket: string;
   readonly region: string;
-  readonly identity: AwsCredentialIdentity;
+  readonly holder: Holder;
   /** What was already done about earlier refusals of the same request. */
   readonly tried: ReadonlySet<string>;
 }
@@ -50,16 +67,24 @@ interface Attempt {
 /** Thrown for a request refused for good; translated by whoever knows what was asked. */
 export class Refused extends Error {
   readonly refusal: Refusal;
+  readonly asker: Asker;
 
-  constructor(refusal: Refusal) {
+  constructor(refusal: Refusal, asker: Asker) {
     super(`S3 refused: ${refusal.status} ${refusal.code}`);
     this.name = "Refused";
     this.refusal = refusal;
+    this.asker = asker;
   }
 }
 
-function refused(refusal: Refusal, subject: string): Error {
-  return transientFault(refusal, subject) ?? new Refused(refusal);
+function refused(
+  refusal: Refusal,
+  subject: string,
+  { source, identity }: Holder,
+  permission: string,
+): Error {
+  const asker = { source, unsigned: identity === null, permission };
+  return transientFault(refusal, subject) ?? new Refused(refusal, asker);
 }
 
 /** Reads the environment; opens no connection yet. */
@@ -68,12 +93,14 @@ export async function connect(
   options: StoreOptions,
 ): Promise<S3Connection> {
   const settings = await readSettings(environment);
-  const credentials = openCredentials(environment, settings);
   const limits = {
     connectTimeoutMs: options.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     stallTimeoutMs: options.stallTimeoutMs ?? STALL_TIMEOUT_MS,
   };
   const pool = openPool(environment, ["AWS_CA_BUNDLE"]);
+  const credentials = openCredentials(credentialChain(environment, settings, pool));
+  const { requesterPays } = settings;
+  const payer: Payer = requesterPays ? { RequestPayer: "requester" } : {};
   const endpointName = settings.endpoint ?? "AWS S3";
   const regions = new Map<string, string>();
   const regionOf = (bucket: string): string => regions.get(bucket) ?? settings.region;
@@ -81,13 +108,17 @@ export async function connect(
   const signers = new Map<string, SignatureV4>();
   const origins = new Map<string, Origin>();
 
-  const clientFor = (region: string): S3Client =>
-    getOrMake(clients, region, () => makeClient(settings, region, credentials, pool, limits));
+  const clientFor = (region: string, { identity }: Holder): S3Client => {
+    const unsigned = identity === null;
+    return getOrMake(clients, `${region} ${unsigned}`, () =>
+      makeClient(settings, region, { credentials, unsigned }, pool, limits),
+    );
+  };
   const signerFor = (region: string): SignatureV4 =>
     getOrMake(signers, region, () => makeSigner(region, credentials));
-  const originOf = (bucket: string): Origin =>
+  const originOf = (bucket: string, holder: Holder): Origin =>
     getOrMake(origins, bucket, () =>
-      resolveOrigin(clientFor(regionOf(bucket)), settings, bucket, regionOf(bucket)),
+      resolveOrigin(clientFor(regionOf(bucket), holder), settings, bucket, regionOf(bucket)),
     );
 
   const begin = async (
@@ -97,7 +128,7 @@ export async function connect(
   ): Promise<Attempt> => ({
     bucket,
     region: regionOf(bucket),
-    identity: await credentials.get(signal),
+    holder: await credentials.get(signal),
     tried,
   });
 
@@ -114,8 +145,9 @@ export async function connect(
       origins.delete(bucket);
       return new Set([...tried, "region"]);
     }
-    if (isExpired(refusal) && !tried.has("credentials")) {
-      if (!credentials.renew(attempt.identity)) return null;
+    const expired = isExpired(refusal);
+    if ((expired || isDenied(refusal)) && !tried.has("credentials")) {
+      if (!credentials.renew(attempt.holder, expired ? "expired" : "refused")) return null;
       // A client keeps credentials of its own: a new one asks for new ones.
       clients.clear();
       return new Set([...tried, "credentials"]);
@@ -126,28 +158,33 @@ export async function connect(
   return {
     regionOf,
     retryTimeoutMs: options.retryTimeoutMs ?? RETRY_TIMEOUT_MS,
-    async command(bucket, signal, operation) {
+    async command({ bucket, permission, send: sendWith }, signal) {
       let tried: ReadonlySet<string> | null = new Set<string>();
       for (;;) {
         const attempt = await begin(bucket, tried, signal);
         try {
-          return await operation(clientFor(attempt.region));
+          return await sendWith(clientFor(attempt.region, attempt.holder), payer);
         } catch (error) {
           signal.throwIfAborted();
           const refusal = refusalOf(error);
           if (refusal === null) throw commandFault(error, `s3://${bucket}`, endpointName);
           tried = recover(refusal, attempt);
-          if (tried === null) throw refused(refusal, `s3://${bucket}`);
+          if (tried === null) throw refused(refusal, `s3://${bucket}`, attempt.holder, permission);
         }
       }
     },
     async request(request, signal) {
       const subject = formatS3Uri(request.bucket, request.key);
+      const permission = request.versionId === undefined ? "s3:GetObject" : "s3:GetObjectVersion";
+      const paid = requesterPays
+        ? { ...request, headers: { ...request.headers, "x-amz-request-payer": "requester" } }
+        : request;
       let tried: ReadonlySet<string> | null = new Set<string>();
       for (;;) {
         const attempt = await begin(request.bucket, tried, signal);
-        const origin = originOf(request.bucket);
-        const signed = await sign(signerFor(origin.region), request, origin);
+        const origin = originOf(request.bucket, attempt.holder);
+        const signer = attempt.holder.identity === null ? null : signerFor(origin.region);
+        const signed = await sign(signer, paid, origin);
         const { protocol, hostname, port } = origin;
         const { method } = request;
         const transfer = await send(
@@ -159,7 +196,7 @@ export async function connect(
         if (transfer.status === 200 || transfer.status === 206) return transfer;
         const refusal = await readRefusal(transfer);
         tried = recover(refusal, attempt);
-        if (tried === null) throw refused(refusal, subject);
+        if (tried === null) throw refused(refusal, subject, attempt.holder, permission);
       }
     },
     close() {

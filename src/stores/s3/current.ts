@@ -113,8 +113,14 @@ async function mayHaveVersions(
 ): Promise<boolean> {
   const { signal } = options;
   const ask = (): Promise<GetBucketVersioningCommandOutput> =>
-    connection.command(bucket, signal, (client) =>
-      client.send(new GetBucketVersioningCommand({ Bucket: bucket }), { abortSignal: signal }),
+    connection.command(
+      {
+        bucket,
+        permission: "s3:GetBucketVersioning",
+        send: (client) =>
+          client.send(new GetBucketVersioningCommand({ Bucket: bucket }), { abortSignal: signal }),
+      },
+      signal,
     );
   try {
     const { Status } = await retry(ask, patience(connection.retryTimeoutMs, options));

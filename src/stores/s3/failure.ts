@@ -7,6 +7,15 @@ import { Fault } from "../../model/fault.js";
 import { readRetryAfter, readText } from "../object-answer.js";
 import type { Transfer } from "../transfer.js";
 
+/** Who was refused, and what would have been needed. */
+export interface Asker {
+  /** As `Holder.source` says. */
+  readonly source: string;
+  readonly unsigned: boolean;
+  /** `s3:GetObject`. */
+  readonly permission: string;
+}
+
 /** An answer that is not the one asked for. */
 export interface Refusal {
   readonly status: number;
@@ -84,6 +93,13 @@ export function isBadCredentials(failure: Refusal): boolean {
   );
 }
 
+/** True when other credentials might be let in. */
+export function isDenied(failure: Refusal): boolean {
+  const { status, code } = failure;
+  if (code === "InvalidObjectState" || code === "RequestTimeTooSkewed") return false;
+  return status === 401 || status === 403 || isBadCredentials(failure);
+}
+
 /** The fault for a store that is only overloaded or failing now; null for any other refusal. */
 export function transientFault(failure: Refusal, subject: string): Fault | null {
   const { status, code } = failure;
@@ -109,6 +125,7 @@ export interface FaultContext {
   /** What a missing object or bucket means here. */
   readonly missing: "not-found" | "drifted";
   readonly region: string;
+  readonly asker: Asker;
 }
 
 /** The fault for a request that was refused for good. */
@@ -135,7 +152,11 @@ function judge(failure: Refusal, context: FaultContext): readonly [FaultKind, st
     return ["denied", `the bucket is in ${where}, asked was ${context.region}; set AWS_REGION`];
   }
   if (isExpired(failure)) {
-    return ["denied", "the AWS credentials have expired; renew them and mount again"];
+    const { source } = context.asker;
+    return [
+      "denied",
+      `the AWS credentials have expired; renew them and mount again (from ${source})`,
+    ];
   }
   switch (code) {
     case "RequestTimeTooSkewed":
@@ -154,10 +175,7 @@ function judge(failure: Refusal, context: FaultContext): readonly [FaultKind, st
   if (status === 404 || status === 410) return [context.missing, missingText(code, context)];
   if (status === 412) return ["drifted", "the object was overwritten since it was logged"];
   if (status === 401 || status === 403) {
-    return [
-      "denied",
-      `access was refused; check the credentials, their rights on the bucket, and the region (${context.region})`,
-    ];
+    return ["denied", refusedText(failure, context)];
   }
   if (status === 501) return ["denied", "the store does not implement this request"];
   // A version id that S3 cannot even read is as gone as one that it does not know.
@@ -165,6 +183,20 @@ function judge(failure: Refusal, context: FaultContext): readonly [FaultKind, st
     return ["drifted", "the store knows no such version"];
   }
   return ["denied", `the store refused the request: ${failure.message || "it gave no reason"}`];
+}
+
+function refusedText({ message }: Refusal, { asker, region }: FaultContext): string {
+  if (/requester.?pays/i.test(message)) {
+    return "the bucket's owner does not pay for requests; set AWS_REQUEST_PAYER=requester to pay for them";
+  }
+  const { source, unsigned, permission } = asker;
+  if (unsigned) {
+    return (
+      `access was refused to an unsigned request: ${source}; ` +
+      "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or AWS_PROFILE"
+    );
+  }
+  return `access was refused; check the credentials (from ${source}), their right ${permission}, and the region (${region})`;
 }
 
 function missingText(code: string, context: FaultContext): string {

@@ -9,11 +9,13 @@ import { immutableVersion } from "../../model/pin.js";
 import type { S3Name } from "../uri.js";
 import { formatS3Uri, parseS3Uri } from "../uri.js";
 import { bodyOf, extentOf, isWhole, rangeHeader, unquote } from "../object-answer.js";
-import { isKeyed, readClaims } from "./answer.js";
+import { CHECKSUM_MODE, isKeyed, readClaims } from "./answer.js";
 import type { S3Connection } from "./connection.js";
 import { Refused } from "./connection.js";
 import { refusalFault } from "./failure.js";
 import { findVersion } from "./find-version.js";
+import type { FirstPart, PartsRequest } from "./parts.js";
+import { firstPart, needsParts, partsOf } from "./parts.js";
 
 /** What is asked for: a version, or whatever is there under the condition of its ETag. */
 interface Wanted {
@@ -83,31 +85,36 @@ async function attempt(
   signal: AbortSignal,
 ): Promise<Fetched> {
   const { bucket, key } = wanted.name;
-  const request = { bucket, key, versionId: wanted.versionId };
-  const conditions = {
-    "x-amz-checksum-mode": "ENABLED",
-    ...(wanted.etag === undefined ? {} : { "if-match": `"${wanted.etag}"` }),
+  const request = {
+    bucket,
+    key,
+    versionId: wanted.versionId,
+    headers: {
+      ...CHECKSUM_MODE,
+      ...(wanted.etag === undefined ? {} : { "if-match": `"${wanted.etag}"` }),
+    },
   };
-  // The answer to a range tells no checksum of the whole: a HEAD beside the first range does.
-  const claims =
-    range?.start === 0 && entry.claims.some((claim) => claim.value === undefined)
-      ? headClaims(connection, { ...request, headers: conditions }, signal)
-      : undefined;
+  const beside = askBeside(connection, entry, request, range, signal);
   const transfer = await connection.request(
-    { method: "GET", ...request, headers: { ...conditions, ...rangeHeader(range) } },
+    { method: "GET", ...request, headers: { ...request.headers, ...rangeHeader(range) } },
     signal,
   );
   try {
     checkIdentity(transfer.headers, entry, wanted);
     const { sizeBytes, range: got } = extentOf(transfer, range, entry.sizeBytes, wanted.subject);
     const whole = got.start === 0 && got.end === sizeBytes;
+    const claims = whole ? readClaims(transfer.headers) : ((await beside.claims) ?? []);
+    const first = await beside.firstPart;
+    const parts =
+      first == null ? undefined : partsOf(connection, request, { first, entry, sizeBytes });
     return {
       body: bodyOf(transfer, got.end - got.start, wanted.subject),
       sizeBytes,
       range: got,
       pinned: wanted.etag !== undefined || immutableVersion(entry.pin) !== undefined,
-      claims: whole ? readClaims(transfer.headers) : ((await claims) ?? []),
+      claims,
       etagIsHash: !isKeyed(transfer.headers),
+      ...(parts === undefined ? {} : { parts }),
       [Symbol.asyncDispose]() {
         transfer.close();
         return Promise.resolve();
@@ -119,18 +126,44 @@ async function attempt(
   }
 }
 
+/** What is asked while the first bytes come, where their answer does not tell it. */
+interface Beside {
+  readonly claims: Promise<Fetched["claims"]> | undefined;
+  /** Null where the store does not tell. */
+  readonly firstPart: Promise<FirstPart | null> | undefined;
+}
+
+function askBeside(
+  connection: S3Connection,
+  entry: Entry,
+  request: PartsRequest,
+  range: ByteRange | null,
+  signal: AbortSignal,
+): Beside {
+  const first = range === null || range.start === 0;
+  // The answer to a range tells no checksum of the whole.
+  const asksClaims =
+    first && range !== null && entry.claims.some((claim) => claim.value === undefined);
+  const claims = asksClaims ? headClaims(connection, request, signal) : undefined;
+  const part =
+    first && needsParts(entry) ? firstPart(connection, entry, request, signal) : undefined;
+  // Awaited once the GET is answered: until then, and when it fails, nobody waits for them.
+  for (const asked of [claims, part]) asked?.catch(() => undefined);
+  return { claims, firstPart: part };
+}
 async function headClaims(
   connection: S3Connection,
-  request: Omit<Parameters<S3Connection["request"]>[0], "method">,
+  request: PartsRequest,
   signal: AbortSignal,
 ): Promise<Fetched["claims"]> {
   try {
     const transfer = await connection.request({ method: "HEAD", ...request }, signal);
     transfer.close();
     return readClaims(transfer.headers);
-  } catch {
+  } catch (error) {
     // Without it the object is only less assured; whether it can be read the GET tells.
-    return [];
+    if (error instanceof Refused) return [];
+    throw error;
   }
 }
 
@@ -174,5 +207,6 @@ function faultOf(error: Refused, wanted: Wanted, connection: S3Connection): Faul
     what: "Cannot read",
     missing: "drifted",
     region: connection.regionOf(wanted.name.bucket),
+    asker: error.asker,
   });
 }

@@ -7,13 +7,12 @@ import { baseName, nothingFound, tooMany } from "../listing.js";
 import type { Listed, ListOptions, StatOptions } from "../store.js";
 import type { S3Name } from "../uri.js";
 import { formatS3Uri, parseS3Uri } from "../uri.js";
-import { listedClaims } from "./answer.js";
 import type { S3Connection } from "./connection.js";
 import { Refused } from "./connection.js";
 import type { Way } from "./current.js";
 import { listCurrent, startWay } from "./current.js";
 import { refusalFault } from "./failure.js";
-import { headObject } from "./head.js";
+import { headObject, headWithChecksums } from "./head.js";
 import type { Page, Row } from "./pages.js";
 
 interface Listing {
@@ -63,7 +62,7 @@ export async function statObject(
   try {
     const row =
       name.versionId === undefined
-        ? (await headObject(connection, name, options.signal)).row
+        ? await headWithChecksums(connection, name, options.signal)
         : await oneVersion(listing);
     return toListed(listing, { row, key: baseName(name.key), single: true });
   } catch (error) {
@@ -85,6 +84,7 @@ function translate({ connection, name, subject }: Listing, error: unknown): unkn
     what: "Cannot list",
     missing: "not-found",
     region: connection.regionOf(name.bucket),
+    asker: error.asker,
   });
 }
 
@@ -114,7 +114,7 @@ async function* findRows(listing: Listing): AsyncGenerator<Found> {
 
 /** The version that the uri names; a server that does not know versions must not pass for it. */
 async function oneVersion({ connection, name, subject, options }: Listing): Promise<Row> {
-  const { row } = await headObject(connection, name, options.signal);
+  const row = await headWithChecksums(connection, name, options.signal);
   if (row.versionId !== name.versionId) {
     throw new Fault(
       "usage",
@@ -214,7 +214,7 @@ function toListed(listing: Listing, { row, key, single }: Found): Listed {
       ...(row.versionId === undefined ? {} : { versionId: row.versionId }),
       ...(row.etag === "" ? {} : { etag: row.etag }),
     },
-    claims: row.keyed ? [] : listedClaims(row.etag, row.checksumAlgorithms, row.checksumType),
+    claims: row.claims,
   };
 }
 

@@ -6,11 +6,13 @@ import type {
   ListObjectsV2CommandOutput,
 } from "@aws-sdk/client-s3";
 import { ListObjectsV2Command, ListObjectVersionsCommand } from "@aws-sdk/client-s3";
+import type { Claim } from "../../model/digest.js";
 import { Fault } from "../../model/fault.js";
 import { comparePaths } from "../../model/path.js";
 import { patience, stuck, type Watch } from "../listing.js";
 import { retry } from "../retry.js";
 import { unquote } from "../object-answer.js";
+import { listedClaims } from "./answer.js";
 import type { S3Connection } from "./connection.js";
 
 /** One version of an object. */
@@ -23,10 +25,7 @@ export interface Row {
   readonly versionId: string | undefined;
   readonly isLatest: boolean;
   readonly mtimeMs: number | null;
-  readonly checksumAlgorithms: readonly string[];
-  readonly checksumType: string | undefined;
-  /** True when the ETag is known to be no hash (KMS, customer key). */
-  readonly keyed: boolean;
+  readonly claims: readonly Claim[];
 }
 
 export interface Page {
@@ -57,17 +56,24 @@ export async function* versionPages(
   for (;;) {
     const answer = await retry(
       () =>
-        connection.command(bucket, signal, (client) =>
-          client.send(
-            new ListObjectVersionsCommand({
-              Bucket: bucket,
-              Prefix: prefix,
-              EncodingType: "url",
-              ...(keyMarker === undefined ? {} : { KeyMarker: keyMarker }),
-              ...(versionMarker === undefined ? {} : { VersionIdMarker: versionMarker }),
-            }),
-            { abortSignal: signal },
-          ),
+        connection.command(
+          {
+            bucket,
+            permission: "s3:ListBucketVersions",
+            send: (client, payer) =>
+              client.send(
+                new ListObjectVersionsCommand({
+                  Bucket: bucket,
+                  Prefix: prefix,
+                  EncodingType: "url",
+                  ...payer,
+                  ...(keyMarker === undefined ? {} : { KeyMarker: keyMarker }),
+                  ...(versionMarker === undefined ? {} : { VersionIdMarker: versionMarker }),
+                }),
+                { abortSignal: signal },
+              ),
+          },
+          signal,
         ),
       patience(connection.retryTimeoutMs, watch),
     );
@@ -98,17 +104,24 @@ export async function* currentPages(
   for (;;) {
     const answer = await retry(
       () =>
-        connection.command(bucket, signal, (client) =>
-          client.send(
-            new ListObjectsV2Command({
-              Bucket: bucket,
-              Prefix: prefix,
-              EncodingType: "url",
-              ...(token === undefined ? {} : { ContinuationToken: token }),
-              ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
-            }),
-            { abortSignal: signal },
-          ),
+        connection.command(
+          {
+            bucket,
+            permission: "s3:ListBucket",
+            send: (client, payer) =>
+              client.send(
+                new ListObjectsV2Command({
+                  Bucket: bucket,
+                  Prefix: prefix,
+                  EncodingType: "url",
+                  ...payer,
+                  ...(token === undefined ? {} : { ContinuationToken: token }),
+                  ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
+                }),
+                { abortSignal: signal },
+              ),
+          },
+          signal,
         ),
       patience(connection.retryTimeoutMs, watch),
     );
@@ -159,16 +172,15 @@ function rowOf(
   versionId: string | undefined,
   isLatest: boolean,
 ): Row {
+  const etag = unquote(object.ETag ?? "");
   return {
     key: decode(answer, object.Key) ?? "",
     sizeBytes: object.Size ?? 0,
-    etag: unquote(object.ETag ?? ""),
+    etag,
     versionId,
     isLatest,
     mtimeMs: object.LastModified?.getTime() ?? null,
-    checksumAlgorithms: object.ChecksumAlgorithm ?? [],
-    checksumType: object.ChecksumType,
-    keyed: false,
+    claims: listedClaims(etag, object.ChecksumAlgorithm ?? [], object.ChecksumType),
   };
 }
 

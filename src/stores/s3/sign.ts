@@ -3,6 +3,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { SignatureV4 } from "@smithy/signature-v4";
 import type { Checksum, HttpRequest, SourceData } from "@smithy/types";
+import { Fault } from "../../model/fault.js";
 import { encodeKey } from "../uri.js";
 import type { Credentials } from "./credentials.js";
 import type { Origin } from "./origin.js";
@@ -14,6 +15,8 @@ export interface ObjectRequest {
   readonly bucket: string;
   readonly key: string;
   readonly versionId: string | undefined;
+  /** Asks about one of the parts in which the object was written, from 1 on. */
+  readonly partNumber?: number;
   /** Signed, besides those that every request has. */
   readonly headers: Readonly<Record<string, string>>;
 }
@@ -22,24 +25,32 @@ export function makeSigner(region: string, credentials: Credentials): SignatureV
   return new SignatureV4({
     service: "s3",
     region,
-    credentials: () => credentials.get(),
+    credentials: async () => {
+      const { identity, source } = await credentials.get();
+      if (identity !== null) return identity;
+      throw new Fault("denied", `A request to S3 cannot be signed: ${source}`);
+    },
     sha256: Sha256,
     uriEscapePath: false,
     applyChecksum: false,
   });
 }
 
-/** The path, with the query, and the headers of a signed request. */
+/**
+ * The path, with the query, and the headers of a request.
+ * @param signer Null: the request is not signed.
+ */
 export async function sign(
-  signer: SignatureV4,
+  signer: SignatureV4 | null,
   request: ObjectRequest,
   origin: Origin,
 ): Promise<{ path: string; headers: Record<string, string> }> {
-  const signed = await signer.sign(unsigned(request, origin));
+  const plain = unsigned(request, origin);
+  const { path, headers } = signer === null ? plain : await signer.sign(plain);
   return {
-    path: signed.path + queryText(request.versionId),
+    path: path + queryText(request),
     // Added after signing, since a proxy may change it.
-    headers: { ...signed.headers, "accept-encoding": "identity" },
+    headers: { ...headers, "accept-encoding": "identity" },
   };
 }
 
@@ -50,7 +61,7 @@ function unsigned(request: ObjectRequest, origin: Origin): HttpRequest {
     protocol: origin.protocol,
     hostname: origin.hostname,
     path: `${origin.basePath}/${encodeKey(request.key)}`,
-    query: request.versionId === undefined ? {} : { versionId: request.versionId },
+    query: queryOf(request),
     headers: {
       ...request.headers,
       host: `${origin.hostname}${port}`,
@@ -59,8 +70,18 @@ function unsigned(request: ObjectRequest, origin: Origin): HttpRequest {
   };
 }
 
-function queryText(versionId: string | undefined): string {
-  return versionId === undefined ? "" : `?versionId=${encodeKey(versionId).replaceAll("/", "%2F")}`;
+function queryOf({ versionId, partNumber }: ObjectRequest): Record<string, string> {
+  return {
+    ...(partNumber === undefined ? {} : { partNumber: String(partNumber) }),
+    ...(versionId === undefined ? {} : { versionId }),
+  };
+}
+
+function queryText(request: ObjectRequest): string {
+  const pairs = Object.entries(queryOf(request)).map(
+    ([name, value]) => `${name}=${encodeKey(value).replaceAll("/", "%2F")}`,
+  );
+  return pairs.length === 0 ? "" : `?${pairs.join("&")}`;
 }
 
 /** The hash that the signer asks for, by Node's own crypto. */

@@ -16,6 +16,8 @@ export interface PutOptions {
   readonly contentType?: string;
   /** Written in parts of this size: a multipart ETag, and checksums composed of the parts' own. */
   readonly partBytes?: number;
+  /** Written in parts of these sizes, which make up the content; instead of `partBytes`. */
+  readonly partSizes?: readonly number[];
   /** Overrides the ETag that S3 would compute; without quotes. */
   readonly etag?: string;
   readonly checksum?: ChecksumAlgorithm;
@@ -36,6 +38,14 @@ export interface Version {
   readonly options: PutOptions;
   readonly checksum: { readonly algorithm: ChecksumAlgorithm; readonly value: string } | undefined;
   readonly checksumType: "FULL_OBJECT" | "COMPOSITE";
+  /** The parts that it was written in; undefined for an object that was written at once. */
+  readonly parts: readonly Part[] | undefined;
+}
+
+/** Half open, in bytes. */
+export interface Part {
+  readonly start: number;
+  readonly end: number;
 }
 
 export type Versioning = "never" | "enabled" | "suspended";
@@ -44,6 +54,10 @@ export class Bucket {
   readonly name: string;
   readonly region: string;
   versioning: Versioning;
+  /** True: also requests that nobody signed are answered. */
+  isPublic = false;
+  /** True: only requests of those who say that they pay for them are answered. */
+  requesterPays = false;
   readonly #versions = new Map<string, Version[]>();
   #sortedKeys: readonly string[] | undefined;
 
@@ -55,20 +69,22 @@ export class Bucket {
 
   put(key: string, content: string | Uint8Array | Content, options: PutOptions = {}): Version {
     const bytes = asContent(content);
-    const type = options.checksumType ?? defaultType(options);
+    const parts = partsOf(bytes, options);
+    const type = options.checksumType ?? defaultType(options, parts);
     return this.#add({
       key,
       versionId: this.#nextId(),
       deleteMarker: false,
       content: bytes,
-      etag: options.etag ?? etagOf(bytes, options),
+      etag: options.etag ?? etagOf(bytes, options, parts),
       modified: options.modified ?? new Date(),
       options,
       checksum: options.checksum && {
         algorithm: options.checksum,
-        value: checksumOf(bytes, options.checksum, type, options.partBytes),
+        value: checksumOf(bytes, options.checksum, type, parts),
       },
       checksumType: type,
+      parts,
     });
   }
 
@@ -89,6 +105,7 @@ export class Bucket {
       options: {},
       checksum: undefined,
       checksumType: "FULL_OBJECT",
+      parts: undefined,
     });
   }
 
@@ -169,20 +186,22 @@ export function generated(sizeBytes: number, seed = 1): Content {
   };
 }
 
-function etagOf(content: Content, options: PutOptions): string {
+function etagOf(content: Content, options: PutOptions, parts: readonly Part[] | undefined): string {
+  const suffix = parts === undefined ? "" : `-${parts.length}`;
   // S3 gives an ETag that is no MD5 to objects encrypted with KMS or a customer's key.
   if (options.encryption !== undefined && options.encryption !== "AES256") {
-    return randomBytes(16).toString("hex");
+    return randomBytes(16).toString("hex") + suffix;
   }
-  if (options.partBytes === undefined) return md5(content, 0, content.sizeBytes).toString("hex");
-  const parts = partsOf(content, options.partBytes).map(({ start, end }) =>
-    md5(content, start, end),
-  );
-  return `${createHash("md5").update(Buffer.concat(parts)).digest("hex")}-${parts.length}`;
+  if (parts === undefined) return md5(content, 0, content.sizeBytes).toString("hex");
+  const digests = parts.map(({ start, end }) => md5(content, start, end));
+  return createHash("md5").update(Buffer.concat(digests)).digest("hex") + suffix;
 }
 
-function defaultType(options: PutOptions): "FULL_OBJECT" | "COMPOSITE" {
-  return options.partBytes !== undefined && options.checksum?.startsWith("SHA") === true
+function defaultType(
+  options: PutOptions,
+  parts: readonly Part[] | undefined,
+): "FULL_OBJECT" | "COMPOSITE" {
+  return parts !== undefined && options.checksum?.startsWith("SHA") === true
     ? "COMPOSITE"
     : "FULL_OBJECT";
 }
@@ -191,15 +210,13 @@ function checksumOf(
   content: Content,
   algorithm: ChecksumAlgorithm,
   type: "FULL_OBJECT" | "COMPOSITE",
-  partBytes: number | undefined,
+  parts: readonly Part[] | undefined,
 ): string {
-  if (type === "FULL_OBJECT" || partBytes === undefined) {
+  if (type === "FULL_OBJECT" || parts === undefined) {
     return checksum(algorithm, blocks(content, 0, content.sizeBytes)).toString("base64");
   }
-  const parts = partsOf(content, partBytes).map(({ start, end }) =>
-    checksum(algorithm, blocks(content, start, end)),
-  );
-  return `${checksum(algorithm, parts).toString("base64")}-${parts.length}`;
+  const sums = parts.map(({ start, end }) => checksum(algorithm, blocks(content, start, end)));
+  return `${checksum(algorithm, sums).toString("base64")}-${parts.length}`;
 }
 
 function md5(content: Content, start: number, end: number): Buffer {
@@ -216,11 +233,16 @@ export function* blocks(content: Content, start: number, end: number): Generator
   }
 }
 
-function partsOf(content: Content, partBytes: number): { start: number; end: number }[] {
-  const parts = [];
-  for (let start = 0; start < content.sizeBytes; start += partBytes) {
-    parts.push({ start, end: Math.min(content.sizeBytes, start + partBytes) });
-  }
+function partsOf(content: Content, options: PutOptions): readonly Part[] | undefined {
+  const { partBytes, partSizes } = options;
+  if (partBytes === undefined && partSizes === undefined) return undefined;
+  const parts: Part[] = [];
+  let start = 0;
+  do {
+    const end = start + (partSizes?.[parts.length] ?? partBytes ?? content.sizeBytes);
+    parts.push({ start, end: Math.min(content.sizeBytes, end) });
+    start = Math.min(content.sizeBytes, end);
+  } while (start < content.sizeBytes || parts.length < (partSizes?.length ?? 0));
   return parts;
 }
 

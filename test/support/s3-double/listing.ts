@@ -153,7 +153,7 @@ function maxKeys(query: URLSearchParams): number {
   return Math.min(MOST_KEYS, Number(query.get("max-keys") ?? MOST_KEYS));
 }
 
-function document(name: string, parts: readonly string[]): string {
+export function document(name: string, parts: readonly string[]): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<${name} xmlns="http://s3.amazonaws.com/doc/2006-03-01/">${parts.join("")}</${name}>`;
 }
 

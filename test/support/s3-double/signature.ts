@@ -10,13 +10,20 @@ export interface Keys {
 }
 
 export type Verdict =
-  | { readonly ok: true; readonly region: string }
+  /** No region: the request is not signed. */
+  | { readonly ok: true; readonly region: string | undefined }
   | { readonly ok: false; readonly status: number; readonly code: string };
 
 const LONGEST_SKEW_MS = 900_000;
 
-/** Checks the Authorization header of `request` against `keys`. */
-export function verify(request: IncomingMessage, keys: Keys): Verdict {
+/**
+ * Checks the Authorization header of `request` against `keys`.
+ * @param isPublic What is asked for is there for everybody.
+ */
+export function verify(request: IncomingMessage, keys: Keys, isPublic: boolean): Verdict {
+  if (isPublic && request.headers.authorization === undefined) {
+    return { ok: true, region: undefined };
+  }
   const match =
     /^AWS4-HMAC-SHA256 Credential=([^/]+)\/(\d{8})\/([^/]+)\/s3\/aws4_request, ?SignedHeaders=([^,]+), ?Signature=([0-9a-f]{64})$/.exec(
       request.headers.authorization ?? "",
