@@ -18,7 +18,7 @@ test("what is logged can be used, listed and downloaded", async () => {
   const dir = await rig.tree("data", { "a.txt": "hello", "sub/b.txt": "my" });
   const refmount = await open(rig);
   const artifact = new Artifact("mnist", { type: "dataset", metadata: { rows: 2, bad: NaN } });
-  await artifact.addReference(`file://${dir}`, { path: "train" });
+  await artifact.addReference(`file://${dir}`, { name: "train" });
   const logged = await refmount.log(artifact, { aliases: ["best"] });
   expect(logged).toMatchObject({
     ref: "mnist:v0",
@@ -51,7 +51,7 @@ test("an artifact is checked when it is made, and closed when it is logged", asy
   expect(() => new Artifact("mnist", { type: "job" })).toThrow(/reserved/);
   expect(() => new Artifact("mnist", { type: "t", metadata: { x: Infinity } })).toThrow(/Infinity/);
   const artifact = new Artifact("mnist", { type: "t" });
-  await expect(artifact.addReference("data/mnist")).rejects.toThrow(/not a URI/);
+  await expect(artifact.addReference("data/mnist")).rejects.toThrow(/must be URIs/);
   await artifact.addReference(`file://${dir}`);
   await (await open(rig)).log(artifact);
   await expect(artifact.addReference(`file://${dir}`)).rejects.toThrow(/cannot be changed/);

@@ -12,24 +12,28 @@ export interface Placement {
 }
 
 /**
- * The path of the object `key` as Weights & Biases builds it: empty and "." segments are dropped, so
+ * The path of the object `key`. Empty segments within it are dropped, as Weights & Biases does, so
  * `a//b` is `a/b`.
- * @throws Fault `usage` when no path can hold that name (`..`, a NUL, over 255 bytes).
+ * @throws Fault `usage` when no path can hold that name ("." and "..", a "/" at its beginning, a NUL,
+ * over 255 bytes).
  */
 export function entryPath(key: string, { base, single }: Placement): string {
-  const wanted = base === "" ? key : single ? base : `${base}/${key}`;
-  return checkPath(normalise(wanted));
+  if (single && base !== "") return base;
+  if (key.startsWith("/")) return checkPath(key);
+  const name = key.includes("//") || key.endsWith("/") ? withoutEmpty(key) : key;
+  return checkPath(base === "" ? name : `${base}/${name}`);
 }
 
-/** The path that `--ref PATH=URI` gives, without a trailing slash. */
+/** The path that `--ref PATH=URI` gives, without a trailing slash, "." and empty segments. */
 export function placementBase(path: string): string {
-  return checkPath(normalise(path));
+  if (path.startsWith("/")) return checkPath(path);
+  const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".");
+  return checkPath(segments.join("/"));
 }
 
-function normalise(path: string): string {
-  if (!path.includes("//") && !/(^|\/)\.?(\/|$)/.test(path)) return path;
-  return path
+function withoutEmpty(key: string): string {
+  return key
     .split("/")
-    .filter((segment) => segment !== "" && segment !== ".")
+    .filter((segment) => segment !== "")
     .join("/");
 }
