@@ -72,15 +72,15 @@ export class LogWorld implements AsyncDisposable {
     return `@${this.rig.path(name)}`;
   }
 
-  entries(report: LogReport): Entry[] {
+  entries(report: Pick<LogReport, "ref">): Entry[] {
     return [...listEntries(this.home, findVersion(this.home, report.ref))];
   }
 
-  paths(report: LogReport): string[] {
+  paths(report: Pick<LogReport, "ref">): string[] {
     return this.entries(report).map(({ path }) => path);
   }
 
-  entry(report: LogReport, path: string): ReturnType<typeof findEntry> {
+  entry(report: Pick<LogReport, "ref">, path: string): ReturnType<typeof findEntry> {
     return findEntry(this.home, findVersion(this.home, report.ref), path);
   }
 
