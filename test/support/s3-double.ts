@@ -20,6 +20,7 @@ export type { Bucket, Content, PutOptions } from "./s3-double/bucket.js";
 export type Operation =
   | "ListObjectVersions"
   | "ListObjectsV2"
+  | "ListObjects"
   | "GetBucketVersioning"
   | "GetObject"
   | "HeadObject"
@@ -62,6 +63,8 @@ export async function startS3Double(options: S3DoubleOptions = {}): Promise<S3Do
   await double.listen(options.port ?? 0);
   return double;
 }
+
+const LISTING_QUERY = new Set(["prefix", "marker", "delimiter", "max-keys", "encoding-type"]);
 
 interface Rule {
   readonly match: Match;
@@ -257,6 +260,7 @@ export class S3Double implements AsyncDisposable {
         sendXml(response, listVersions(bucket, query), accident);
         return;
       }
+      case "ListObjects":
       case "ListObjectsV2": {
         sendXml(response, listObjects(bucket, query), accident);
         return;
@@ -396,7 +400,9 @@ function operationOf(request: IncomingMessage, key: string, query: URLSearchPara
   if (key !== "") return "GetObject";
   if (query.has("versions")) return "ListObjectVersions";
   if (query.has("versioning")) return "GetBucketVersioning";
-  return query.get("list-type") === "2" ? "ListObjectsV2" : "Unknown";
+  if (query.get("list-type") === "2") return "ListObjectsV2";
+  // Anything else in the query asks for a part of the bucket's own settings.
+  return [...query.keys()].every((name) => LISTING_QUERY.has(name)) ? "ListObjects" : "Unknown";
 }
 
 function parseRange(
