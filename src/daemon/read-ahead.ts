@@ -1,6 +1,7 @@
 // Takes from a source ahead of its reader: a listing asks for its next page while the reader works on
 // the last one. Knows nothing of what it passes on.
 
+import { setMaxListeners } from "node:events";
 import { setImmediate } from "node:timers";
 
 export interface ReadAheadOptions {
@@ -18,12 +19,15 @@ export async function* readAhead<T>(
   { most, signal }: ReadAheadOptions,
 ): AsyncGenerator<T> {
   const stop = new AbortController();
+  const sourceSignal = AbortSignal.any([signal, stop.signal]);
+  // All the requests of a source listen to it: that is no leak.
+  setMaxListeners(0, sourceSignal);
   const state: { items: T[]; ended: boolean } = { items: [], ended: false };
   let wakeReader = (): void => undefined;
   let wakeSource = (): void => undefined;
 
   const take = async (): Promise<void> => {
-    for await (const item of open(AbortSignal.any([signal, stop.signal]))) {
+    for await (const item of open(sourceSignal)) {
       state.items.push(item);
       // Later than what is ready now: a page is taken whole, and the next one asked for, before the
       // reader begins its work, which may keep this thread busy.

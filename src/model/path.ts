@@ -23,7 +23,6 @@ export function checkPath(path: string): string {
 }
 
 /** What makes a path worth a closer look: a root, a drive, an empty or dot segment, a NUL. */
-// eslint-disable-next-line no-control-regex -- the NUL is what it looks for.
 const SUSPICIOUS = /^[\\/]|^[A-Za-z]:|\0|(?:^|\/)\.{0,2}(?:\/|$)/;
 /** A path of so few characters has no name over the limit, whatever its characters. */
 const SHORT_CHARACTERS = MAX_NAME_BYTES / 3;

@@ -92,3 +92,18 @@ test("the signal reaches the source, and its reason the reader", async () => {
   await expect(read()).rejects.toThrow("stop");
   expect(asked.at(-1)).toBe("closed");
 });
+
+test("many requests may listen to the signal of the source without a warning", async () => {
+  const warnings: Error[] = [];
+  const onWarning = (warning: Error): void => void warnings.push(warning);
+  process.on("warning", onWarning);
+  async function* listening(stop: AbortSignal): AsyncGenerator<number> {
+    for (let index = 0; index < 20; index++) stop.addEventListener("abort", () => undefined);
+    await immediately();
+    yield 1;
+  }
+  for await (const item of readAhead(listening, { most: 10, signal })) expect(item).toBe(1);
+  await immediately();
+  process.off("warning", onWarning);
+  expect(warnings).toEqual([]);
+});
