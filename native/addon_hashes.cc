@@ -19,34 +19,11 @@
 namespace refmount {
 namespace {
 
-using NamedDigest = std::pair<const char*, const std::string&>;
-
-/// The digests that were computed, by name.
-Napi::Object ToObject(Napi::Env env, std::initializer_list<NamedDigest> digests) {
-  Napi::Object object = Napi::Object::New(env);
-  for (const auto& [name, value] : digests) {
-    if (!value.empty()) object.Set(name, Napi::String::New(env, value));
-  }
-  return object;
-}
-
 Napi::Value ToValue(Napi::Env env, Hashes hashes) {
   Napi::Object object = Napi::Object::New(env);
   object.Set("sizeBytes", Napi::Number::New(env, static_cast<double>(hashes.size_bytes)));
-  object.Set("digests", ToObject(env, {{"sha256", hashes.sha256},
-                                       {"md5", hashes.md5},
-                                       {"sha1", hashes.sha1},
-                                       {"crc64nvme", hashes.crc64nvme},
-                                       {"crc32c", hashes.crc32c},
-                                       {"crc32", hashes.crc32}}));
-  if (hashes.composites) {
-    const Composites& composites = *hashes.composites;
-    object.Set("composites", ToObject(env, {{"sha256", composites.sha256},
-                                            {"md5", composites.md5},
-                                            {"sha1", composites.sha1},
-                                            {"crc32c", composites.crc32c},
-                                            {"crc32", composites.crc32}}));
-  }
+  object.Set("digests", ToObject(env, hashes));
+  if (hashes.composites) object.Set("composites", ToObject(env, *hashes.composites));
   object.Set("chunks", ToBuffer(env, std::move(hashes.chunks)));
   object.Set("blockCrcs", ToBuffer(env, std::move(hashes.block_crcs)));
   return object;

@@ -165,8 +165,7 @@ Napi::Value HashedValue(Napi::Env env, std::vector<HashedSource>& sources) {
     }
     Napi::Object object = Napi::Object::New(env);
     object.Set("sizeBytes", NumberOf(env, source.hashes.size_bytes));
-    object.Set("sha256", source.hashes.sha256);
-    object.Set("md5", source.hashes.md5);
+    object.Set("digests", ToObject(env, source.hashes));
     object.Set("chunks", source.hashes.size_bytes > kChunkBytes
                              ? ToBuffer(env, std::move(source.hashes.chunks))
                              : env.Null());

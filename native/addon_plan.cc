@@ -1,5 +1,6 @@
 #include "addon_plan.h"
 
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -58,6 +59,16 @@ bool ReadParts(const Napi::Object& parts, HashPlan* plan) {
   return good;
 }
 
+using NamedDigest = std::pair<const char*, const std::string&>;
+
+Napi::Object Named(Napi::Env env, std::initializer_list<NamedDigest> digests) {
+  Napi::Object object = Napi::Object::New(env);
+  for (const auto& [name, value] : digests) {
+    if (!value.empty()) object.Set(name, Napi::String::New(env, value));
+  }
+  return object;
+}
+
 }  // namespace
 
 bool ReadPlan(const Napi::Value& options, HashPlan* plan) {
@@ -66,6 +77,23 @@ bool ReadPlan(const Napi::Value& options, HashPlan* plan) {
   if (!ReadAlgorithms(object.Get("algorithms"), &plan->algorithms)) return false;
   const Napi::Value parts = object.Get("parts");
   return !parts.IsObject() || ReadParts(parts.As<Napi::Object>(), plan);
+}
+
+Napi::Object ToObject(Napi::Env env, const Hashes& hashes) {
+  return Named(env, {{"sha256", hashes.sha256},
+                     {"md5", hashes.md5},
+                     {"sha1", hashes.sha1},
+                     {"crc64nvme", hashes.crc64nvme},
+                     {"crc32c", hashes.crc32c},
+                     {"crc32", hashes.crc32}});
+}
+
+Napi::Object ToObject(Napi::Env env, const Composites& composites) {
+  return Named(env, {{"sha256", composites.sha256},
+                     {"md5", composites.md5},
+                     {"sha1", composites.sha1},
+                     {"crc32c", composites.crc32c},
+                     {"crc32", composites.crc32}});
 }
 
 }  // namespace refmount

@@ -49,14 +49,18 @@ export interface ArtifactOptions {
 
 export interface ReferenceOptions {
   /** Where the objects go in the artifact; for a single object, its whole path. Default: the top. */
-  readonly path?: string;
+  readonly name?: string;
+  /** False: pin nothing of these objects and read nothing. */
+  readonly checksum?: boolean;
+  /** Fail when this reference has more objects. */
+  readonly maxObjects?: number;
 }
 
 export interface LogOptions {
   /** Besides `latest`, which always moves. */
   readonly aliases?: readonly string[];
   readonly tags?: readonly string[];
-  /** Fail when there are more objects; default 10,000. */
+  /** Fail when there are more objects over all references; default 10,000. */
   readonly maxObjects?: number;
   /** False: pin nothing and read nothing. */
   readonly checksum?: boolean;
@@ -123,15 +127,21 @@ export class Artifact {
   }
 
   /**
-   * Adds an object, or everything below a prefix or in a folder.
-   * @throws Fault `usage` for a uri without a scheme that is known, a bad path, or once it is logged.
+   * Adds an object, or everything below a prefix or in a folder; `refmount://NAME:ALIAS[/PATH]` adds
+   * entries of another artifact, `@FILE` what a list names, one object a line.
+   * @throws Fault `usage` for a uri without a scheme that is known, a bad name, or once it is logged.
    */
   async addReference(uri: string, options: ReferenceOptions = {}): Promise<void> {
     const { checkSource } = await import("./daemon/log.js");
     if (this.#logged) {
       throw new Fault("usage", `Artifact "${this.name}" was logged and cannot be changed any more`);
     }
-    this.#sources.push(checkSource(uri, options.path ?? null));
+    const { name = null, checksum, maxObjects } = options;
+    this.#sources.push({
+      ...checkSource(uri, name),
+      ...(checksum === undefined ? {} : { checksum }),
+      ...(maxObjects === undefined ? {} : { maxObjects }),
+    });
   }
 
   /** The references in the order they were added. */

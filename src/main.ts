@@ -12,6 +12,7 @@ const invocation: Invocation = {
   environment: { ...process.env },
   stdout: process.stdout,
   stderr: process.stderr,
+  openStdin: () => process.stdin,
   interrupts,
   exitCode: 0,
 };

@@ -18,7 +18,7 @@ test("what is logged can be used, listed and downloaded", async () => {
   const dir = await rig.tree("data", { "a.txt": "hello", "sub/b.txt": "my" });
   const refmount = await open(rig);
   const artifact = new Artifact("mnist", { type: "dataset", metadata: { rows: 2, bad: NaN } });
-  await artifact.addReference(`file://${dir}`, { path: "train" });
+  await artifact.addReference(`file://${dir}`, { name: "train" });
   const logged = await refmount.log(artifact, { aliases: ["best"] });
   expect(logged).toMatchObject({
     ref: "mnist:v0",
@@ -43,18 +43,42 @@ test("what is logged can be used, listed and downloaded", async () => {
   expect(await refmount.status()).toBe(null);
 });
 
-test("an artifact is checked when it is made, and closed when it is logged", async () => {
-  await using rig = await Rig.create();
-  const dir = await rig.tree("data", { a: "a" });
+test("an artifact is checked when it is made, and a reference when it is added", async () => {
   expect(() => new Artifact("bad name", { type: "t" })).toThrow(Fault);
   expect(() => new Artifact("mnist:v1", { type: "t" })).toThrow(/names a version/);
   expect(() => new Artifact("mnist", { type: "job" })).toThrow(/reserved/);
   expect(() => new Artifact("mnist", { type: "t", metadata: { x: Infinity } })).toThrow(/Infinity/);
   const artifact = new Artifact("mnist", { type: "t" });
-  await expect(artifact.addReference("data/mnist")).rejects.toThrow(/not a URI/);
-  await artifact.addReference(`file://${dir}`);
-  await (await open(rig)).log(artifact);
-  await expect(artifact.addReference(`file://${dir}`)).rejects.toThrow(/cannot be changed/);
+  await expect(artifact.addReference("data/mnist")).rejects.toThrow(/must be URIs/);
+});
+
+test("references are lists and entries of other artifacts, too, each with its own options", async () => {
+  await using rig = await Rig.create();
+  const dir = await rig.tree("data", { "a.txt": "hello", "sub/b.txt": "my" });
+  await rig.tree(".", { list: `file://${dir}/a.txt\t\tlisted\n` });
+  const refmount = await open(rig);
+  const first = new Artifact("first", { type: "dataset" });
+  await first.addReference(`file://${dir}`);
+  await refmount.log(first);
+  const artifact = new Artifact("second", { type: "dataset" });
+  await artifact.addReference("refmount://first:latest/sub", { name: "copied" });
+  await artifact.addReference(`@${rig.path("list")}`, { name: "x" });
+  await artifact.addReference(`file://${dir}/sub`, { name: "unchecked", checksum: false });
+  const version = await refmount.log(artifact);
+  expect(version.record.sources[0]).toBe("copied=refmount://first:v0/sub");
+  const entries: [string, number][] = [];
+  for await (const { path, digests } of version.entries()) {
+    entries.push([path, Object.keys(digests).length]);
+  }
+  expect(entries).toEqual([
+    ["copied/b.txt", 2],
+    ["unchecked/b.txt", 0],
+    ["x/listed", 2],
+  ]);
+  const limited = new Artifact("third", { type: "dataset" });
+  await limited.addReference(`file://${dir}/a.txt`, { maxObjects: 1 });
+  await limited.addReference(`file://${dir}`, { name: "all", maxObjects: 1 });
+  await expect(refmount.log(limited)).rejects.toThrow(/More than 1 objects/);
 });
 
 test("a version of another type, and one that is not there, are faults with a kind", async () => {

@@ -82,7 +82,8 @@ function choose(option, text, known) {
   return known.filter((one) => chosen.includes(one));
 }
 
-function readCount(option, text) {
+/** @throws Error unless `text` is a number from 1. */
+export function readCount(option, text) {
   if (!/^[1-9][0-9]*$/.test(text))
     throw new Error(`${option} takes a number from 1, not "${text}"`);
   return Number(text);

@@ -16,10 +16,16 @@ export function describeMachine(folder) {
   };
 }
 
+export function machineLine({ machine, at }) {
+  return (
+    `Measured ${at} on ${machine.cores} x ${machine.cpu}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ` +
+    `Linux ${machine.kernel}, Node ${machine.node}, ${machine.fileSystem}, commit ${machine.commit || "none"}.`
+  );
+}
+
 export function toMarkdown({ machine, options, rows, at }) {
   const lines = [
-    `Measured ${at} on ${machine.cores} x ${machine.cpu}, ${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB, ` +
-      `Linux ${machine.kernel}, Node ${machine.node}, ${machine.fileSystem}, commit ${machine.commit || "none"}.`,
+    machineLine({ machine, at }),
     `Medians of ${options.rounds} rounds, taken in turns. In brackets: how many times as fast as the first column.`,
     "",
   ];

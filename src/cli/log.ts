@@ -10,6 +10,21 @@ import { examples, openDesk, repeatable, type Invocation } from "./verb.js";
 
 const DEFAULT_MAX_OBJECTS = 10_000;
 
+const SOURCES = `
+
+A URI is one of
+  s3://BUCKET/KEY[?versionId=V]                 everything that speaks S3
+  gs://BUCKET/KEY[#GENERATION]                  Google Cloud Storage
+  https://ACCOUNT.blob.core.windows.net/CONTAINER/BLOB[?versionId=V]
+                                                Azure Blob Storage; also az, abfs, abfss, wasb and wasbs
+  https://HOST/PATH, http://HOST/PATH           one file
+  file:///PATH                                  a file or a directory
+  refmount://NAME[:ALIAS][/PATH]                entries of another artifact, as they are now
+  ANYTHING://...                                tracked, not read: needs PATH=
+
+A list has one object a line: URI, and after TABs a digest (sha256:HEX or sha256-BASE64; md5, sha1,
+crc64nvme, crc32c, crc32; - for none) and a path. Blank lines and lines that begin with # are skipped.`;
+
 interface Options {
   readonly type: string;
   readonly ref: readonly string[];
@@ -31,8 +46,8 @@ export function addLog(program: Command, invocation: Invocation): void {
     .argument("<name>", "[entity/][project/]name")
     .requiredOption("--type <type>", "what kind of artifact it is, such as dataset")
     .requiredOption(
-      "--ref <[path=]uri>",
-      "an object, or all below a prefix; repeatable",
+      "--ref <[path=]uri|@file>",
+      "an object, all below a prefix, or a list of objects (@- reads it from standard input); repeatable",
       repeatable,
     )
     .option("--alias <alias>", "name the version, besides latest; repeatable", repeatable)
@@ -66,7 +81,9 @@ export function addLog(program: Command, invocation: Invocation): void {
         "refmount log mnist --type dataset --ref s3://bucket/datasets/mnist",
         "refmount log mnist --type dataset --ref train=s3://bucket/a --ref test=s3://bucket/b",
         "refmount log demo --type dataset --ref file:///data/demo --alias best",
-      ),
+        "refmount log web --type dataset --ref @urls.txt",
+        "refmount log both --type dataset --ref a=refmount://mnist:v3 --ref b=refmount://demo:best/train",
+      ) + SOURCES,
     )
     .action(async (name: string, options: Options, command: Command) => {
       const desk = openDesk(command, invocation);
@@ -95,6 +112,7 @@ export function addLog(program: Command, invocation: Invocation): void {
           signal: interruption.signal,
           onProgress: (state) => progress.update(() => describeProgress(name, state)),
           onNotice: (message) => desk.note(message),
+          openStdin: invocation.openStdin,
         },
       );
       desk.print(reportKeys(report), () => describe(report));

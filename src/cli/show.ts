@@ -81,6 +81,7 @@ function describeVersion(version: Version): string {
     ["files", formatCount(version.files)],
     ["size", describeSize(version)],
     ["assurance", describeAssurance(version)],
+    ...describeUnchecked(version),
     ["digest", `${version.digest} (as W&B computes it)`],
     ["manifest", version.manifestDigest],
     ["sources", orDash(version.sources.map(printable).join("\n"))],
@@ -106,6 +107,15 @@ function describeAssurance({ assurances }: Pick<Version, "assurances">): string 
   return ASSURANCES.filter((level) => assurances[level] > 0)
     .map((level) => `${formatCount(assurances[level])} ${level}`)
     .join(", ");
+}
+
+/** Said only of a version with files that nothing ties to their bytes. */
+function describeUnchecked({ files, assurances }: Version): [string, string][] {
+  const { none } = assurances;
+  if (none === 0) return [];
+  const which = none === files ? "all files" : plural(none, "file");
+  const why = "nothing pins or hashes them (--no-checksum, or only tracked)";
+  return [["unchecked", `${which}: ${why}; they mount with --require none`]];
 }
 
 // The first of them is what is mounted.

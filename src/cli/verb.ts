@@ -1,5 +1,6 @@
 // What the verbs share: how one is declared, and what its action works with.
 
+import type { Readable } from "node:stream";
 import type { Command } from "commander";
 import type { Environment, Home } from "../daemon/home.js";
 import type { Interrupts } from "./interrupts.js";
@@ -10,6 +11,8 @@ export interface Invocation {
   readonly environment: Environment;
   readonly stdout: OutputStream;
   readonly stderr: OutputStream;
+  /** Standard input, opened when it is first needed. */
+  readonly openStdin: () => Readable;
   readonly interrupts: Interrupts;
   /** The exit code of a command that ends without a fault; `run` sets that of its child. */
   exitCode: number;

@@ -13,8 +13,9 @@ import { addon } from "../native/addon.js";
 import { Manifest } from "../registry/manifest.js";
 import { Registry } from "../registry/registry.js";
 import { withRetry } from "../stores/retry.js";
-import { openStores } from "../stores/schemes.js";
+import { isKnownScheme, openStores, schemeOf } from "../stores/schemes.js";
 import { limitsWithin } from "../stores/store.js";
+import { whyUnread } from "../stores/tracking.js";
 import { expectedDigests } from "./expected-digests.js";
 import type { Environment, Home } from "./home.js";
 import { inOrder } from "./in-order.js";
@@ -30,7 +31,7 @@ export interface DownloadRequest {
   readonly dir: string | null;
   /** Only paths that begin with this text; "": all. */
   readonly pathPrefix: string;
-  /** List what the store no longer has, instead of failing. */
+  /** List what the store no longer has, and what is only tracked, instead of failing. */
   readonly allowMissing: boolean;
   /** Refuse files that are assured by less. */
   readonly require: Assurance;
@@ -66,7 +67,7 @@ export interface DownloadReport {
   readonly fetchedBytes: number;
   /** Of these, there already. */
   readonly kept: number;
-  /** Not there: the store no longer has what was logged. */
+  /** Not there: the store no longer has what was logged, or no store can read it. */
   readonly missing: readonly MissingFile[];
 }
 
@@ -85,7 +86,8 @@ const MANY = 10;
 /**
  * Downloads the files of a version; those that are there already and equal are left alone, so that a
  * broken download can be repeated.
- * @throws Fault `drifted` after everything else, when files are missing and that is not allowed.
+ * @throws Fault `drifted` after everything else, when files are missing and that is not allowed; `usage`
+ * when these are files of unsupported schemes only.
  */
 export async function downloadRef(
   home: Home,
@@ -162,6 +164,9 @@ class Download {
   /** Brings one file into its place; gives what is to be said when the store does not have it. */
   async file(entry: Entry, signal: AbortSignal): Promise<MissingFile | null> {
     const { tally } = this.#parts;
+    if (!isKnownScheme(schemeOf(entry.uri))) {
+      return { path: entry.path, uri: entry.uri, message: whyUnread(entry.uri) };
+    }
     const sizeBytes = await this.#sizeIfEqual(entry);
     if (sizeBytes !== null) {
       tally.keep(sizeBytes);
@@ -172,6 +177,7 @@ class Download {
       return null;
     } catch (error) {
       if (!(error instanceof Fault) || error.kind !== "drifted") throw error;
+      tally.drifted = true;
       return { path: entry.path, uri: entry.uri, message: error.message };
     }
   }
@@ -252,11 +258,11 @@ function* weakerThan(required: Assurance, entries: Iterable<Entry>): IterableIte
   }
 }
 
-function missingFault(ref: string, { missing }: Tally): Fault {
+function missingFault(ref: string, { missing, drifted }: Tally): Fault {
   const lines = missing.slice(0, MANY).map(({ path, message }) => `  ${path}: ${message}`);
   if (missing.length > MANY) lines.push(`  and ${missing.length - MANY} more`);
   return new Fault(
-    "drifted",
+    drifted ? "drifted" : "usage",
     `${missing.length} of the files of ${ref} are missing; the others are there:\n${lines.join("\n")}\n` +
       "With --allow-missing they are left out",
   );
@@ -265,6 +271,8 @@ function missingFault(ref: string, { missing }: Tally): Fault {
 /** Counts what was done and tells it. */
 class Tally {
   readonly missing: MissingFile[] = [];
+  /** True once the store did not have something that was logged. */
+  drifted = false;
   fetched = 0;
   fetchedBytes = 0;
   kept = 0;

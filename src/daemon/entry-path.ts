@@ -13,30 +13,34 @@ export interface Placement {
 }
 
 /**
- * The path of the object `key` as Weights & Biases builds it: empty and "." segments are dropped, so
+ * The path of the object `key`. Empty segments within it are dropped, as Weights & Biases does, so
  * `a//b` is `a/b`.
- * @throws Fault `usage` when there is no name, or no path can hold it (`..`, a NUL, over 255 bytes).
+ * @throws Fault `usage` when there is no name, or no path can hold it ("." and "..", a "/" at its
+ * beginning, a NUL, over 255 bytes).
  */
 export function entryPath(key: string, { base, single }: Placement): string {
-  const wanted = normalise(base === "" ? key : single ? base : `${base}/${key}`);
-  if (wanted === "" && single) {
+  if (single && base !== "") return base;
+  if (key.startsWith("/")) return checkPath(key);
+  const name = key.includes("//") || key.endsWith("/") ? withoutEmpty(key) : key;
+  if (name === "" && single) {
     throw new Fault(
       "usage",
       "nothing in it is the name of a file; give it one with --ref PATH=URI",
     );
   }
-  return checkPath(wanted);
+  return checkPath(base === "" ? name : `${base}/${name}`);
 }
 
-/** The path that `--ref PATH=URI` gives, without a trailing slash. */
+/** The path that `--ref PATH=URI` gives, without a trailing slash, "." and empty segments. */
 export function placementBase(path: string): string {
-  return checkPath(normalise(path));
+  if (path.startsWith("/")) return checkPath(path);
+  const segments = path.split("/").filter((segment) => segment !== "" && segment !== ".");
+  return checkPath(segments.join("/"));
 }
 
-function normalise(path: string): string {
-  if (!path.includes("//") && !/(^|\/)\.?(\/|$)/.test(path)) return path;
-  return path
+function withoutEmpty(key: string): string {
+  return key
     .split("/")
-    .filter((segment) => segment !== "" && segment !== ".")
+    .filter((segment) => segment !== "")
     .join("/");
 }

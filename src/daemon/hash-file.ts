@@ -3,6 +3,7 @@
 
 import { availableParallelism } from "node:os";
 import { CHUNK_BYTES, type DigestAlgorithm, type Digests } from "../model/digest.js";
+import type { GivenDigest } from "../model/digest-text.js";
 import { Fault } from "../model/fault.js";
 import type { Hashes } from "../native/addon.js";
 import type { HashedFile } from "../native/lane.js";
@@ -30,6 +31,8 @@ export interface LocalFile {
   readonly uri: string;
   /** As it was listed. */
   readonly sizeBytes: number;
+  /** What its bytes must be, if anybody says so. */
+  readonly given?: GivenDigest | null;
 }
 
 /** Files hashed by one call, and their bytes: a few milliseconds of work. */
@@ -41,8 +44,9 @@ const FILE_ALGORITHMS: readonly DigestAlgorithm[] = ["md5"];
 
 /**
  * Hashes a local file: MD5, SHA-256 and chunks. Many may be asked for at once.
- * @throws Fault `drifted` when it changed meanwhile, `unavailable` when its file system is away for a
- * minute, `not-found`, `denied`; the reason of the signal.
+ * @throws Fault `drifted` when it changed meanwhile, `corrupt` for other bytes than given,
+ * `unavailable` when its file system is away for a minute, `not-found`, `denied`; the reason of the
+ * signal.
  */
 export function hashLocalFile(file: LocalFile, watch: HashWatch): Promise<Hashed> {
   const { signal } = watch;
@@ -50,6 +54,21 @@ export function hashLocalFile(file: LocalFile, watch: HashWatch): Promise<Hashed
     timeoutMs: RETRY_TIMEOUT_MS,
     signal,
   });
+}
+
+/** What has to be computed of a batch, to keep and to compare; SHA-256 always is. */
+function algorithmsFor(batch: readonly Waiting[]): readonly DigestAlgorithm[] {
+  const given = batch.flatMap(({ file }) => file.given?.algorithm ?? []);
+  return [...new Set([...FILE_ALGORITHMS, ...given])].filter((name) => name !== "sha256");
+}
+
+/** The fault for a file with other bytes than somebody gave; null when nobody did, or they are those. */
+function otherBytes({ uri, given }: LocalFile, { digests }: HashedFile): Fault | null {
+  if (given === undefined || given === null || digests[given.algorithm] === given.value)
+    return null;
+  const actual = digests[given.algorithm] ?? "none";
+  const message = `${uri} has the ${given.algorithm} ${actual}, given was ${given.value}`;
+  return new Fault("corrupt", message, { subject: uri });
 }
 
 /** What a manifest keeps of `hashes`: the digests of `algorithms`, and the chunks. */
@@ -124,7 +143,9 @@ class HashQueue {
           reject(changed(file));
         } else {
           if (batch.length > 1) watch.onBytes(result.sizeBytes);
-          resolve(toHashed(result));
+          const other = otherBytes(file, result);
+          if (other === null) resolve(toHashed(result));
+          else reject(other);
         }
       }
     } catch (error) {
@@ -139,7 +160,7 @@ class HashQueue {
     const { signal, onBytes } = first.watch;
     const patience = { timeoutMs: RETRY_TIMEOUT_MS, signal };
     return this.#fileSystem.run(first.file.path, patience, async (lane, progress) => {
-      const hashing = lane.hashFiles(paths, { algorithms: FILE_ALGORITHMS }, (bytes) => {
+      const hashing = lane.hashFiles(paths, { algorithms: algorithmsFor(batch) }, (bytes) => {
         progress();
         if (batch.length === 1 && !signal.aborted) onBytes(bytes);
       });
@@ -165,7 +186,8 @@ function queueOf(fileSystem: FileSystem): HashQueue {
   return queue;
 }
 
-function toHashed({ sizeBytes, sha256, md5, chunks }: HashedFile): Hashed {
+function toHashed({ sizeBytes, digests, chunks }: HashedFile): Hashed {
+  const { sha256, md5 = "" } = digests;
   return { sizeBytes, digests: { sha256, md5 }, chunks };
 }
 

@@ -18,9 +18,9 @@ export interface HashObjectOptions extends HashWatch {
 }
 
 /**
- * Hashes the pinned object of `entry`, which has no digests yet: SHA-256 of the whole and of every
- * chunk. What the store claims about it must match; damaged bytes are fetched once more before they
- * count.
+ * Hashes the pinned object of `entry`: SHA-256 of the whole and of every chunk. Digests that it has
+ * already, else what the store claims about it, must match; damaged bytes are fetched once more
+ * before they count.
  * @throws Fault `corrupt` or `drifted` for other bytes than were listed, or whatever `fetch` throws.
  */
 export async function hashObject(

@@ -1,10 +1,8 @@
 // `log`: lists what the sources name, hashes what is to be hashed, seals the manifest and records the
 // version. All or nothing: until the last step, which is one transaction, there is no version.
 
-import { createHash } from "node:crypto";
+import type { Readable } from "node:stream";
 import { isDeepStrictEqual } from "node:util";
-import { hexToBase64 } from "../model/digest.js";
-import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import { checkMetadata } from "../model/metadata.js";
 import { parseRef } from "../model/ref.js";
@@ -12,20 +10,14 @@ import { ManifestWriter } from "../registry/manifest-writer.js";
 import { Registry, type LogRequest as RegistryRequest } from "../registry/registry.js";
 import type { Version } from "../registry/version.js";
 import { withRetry } from "../stores/retry.js";
-import { isKnownScheme, openStores, schemeOf } from "../stores/schemes.js";
-import type { Listed, Store } from "../stores/store.js";
-import { entryPath, placementBase } from "./entry-path.js";
-import { hashLocalFile, type Hashed } from "./hash-file.js";
-import { hashObject } from "./hash-object.js";
+import { openStores } from "../stores/schemes.js";
+import { ArtifactSources, isArtifactUri } from "./artifact-source.js";
+import { collect } from "./collect.js";
+import { Finder } from "./find.js";
 import type { Environment, Home } from "./home.js";
-import { inOrder } from "./in-order.js";
+import { describeSource, type LogSource } from "./log-source.js";
 
-/** One `--ref`. */
-export interface LogSource {
-  readonly uri: string;
-  /** Where its objects go in the version; "" for the top. */
-  readonly base: string;
-}
+export { checkSource, parseSource, type LogSource } from "./log-source.js";
 
 export interface LogRequest {
   /** `[entity/][project/]name`. */
@@ -55,6 +47,8 @@ export interface LogWatch {
   readonly signal: AbortSignal;
   readonly onProgress?: (progress: LogProgress) => void;
   readonly onNotice: (message: string) => void;
+  /** Opens what a list `@-` is read from; missing where there is no standard input. */
+  readonly openStdin?: () => Readable;
 }
 
 export interface LogProgress {
@@ -79,41 +73,7 @@ export interface LogReport {
   readonly revised: boolean;
 }
 
-/** Local files asked to be hashed at once: many, so that small ones are read by the batch. */
-const LOCAL_AT_ONCE = 512;
-/** Objects of stores hashed at once: enough to hide the latency of small ones. */
-const REMOTE_AT_ONCE = 32;
-const WINDOW_PER_SLOT = 8;
 const FETCH_TIMEOUT_MS = 60_000;
-
-/**
- * Parses a `--ref`: `[PATH=]URI`. What stands before the first "=" is a path unless it holds "://".
- * @throws Fault `usage` for a path that cannot be, or a URI without a scheme that is known.
- */
-export function parseSource(text: string): LogSource {
-  const equals = text.indexOf("=");
-  const before = text.slice(0, Math.max(0, equals));
-  const hasPath = equals >= 0 && !before.includes("://");
-  return hasPath ? checkSource(text.slice(equals + 1), before) : checkSource(text, null);
-}
-
-/**
- * One reference, checked.
- * @param path where its objects go; null: the top.
- * @throws Fault `usage` for a path that cannot be, or a URI without a scheme that is known.
- */
-export function checkSource(uri: string, path: string | null): LogSource {
-  const scheme = schemeOf(uri);
-  if (path === null && !isKnownScheme(scheme)) {
-    throw new Fault(
-      "usage",
-      `"${uri}": the scheme "${scheme}" is not supported, so the reference can only be tracked; ` +
-        `name the path of its entry with --ref PATH=${uri}`,
-      { subject: uri },
-    );
-  }
-  return { uri, base: path === null ? "" : placementBase(path) };
-}
 
 /**
  * Logs a version.
@@ -124,16 +84,16 @@ export async function logReferences(
   request: LogRequest,
   watch: LogWatch,
 ): Promise<LogReport> {
-  const recorded = toRegistryRequest(request);
+  const checked = toRegistryRequest(request);
   using registry = Registry.open(home);
-  registry.checkLog(recorded);
+  registry.checkLog(checked);
+  using artifacts = new ArtifactSources(registry, home.manifestsDir);
+  const sources = request.sources.map((source) =>
+    isArtifactUri(source.uri) ? { ...source, uri: artifacts.pin(source.uri) } : source,
+  );
+  const recorded = { ...checked, sources: sources.map(describeSource) };
   using writer = ManifestWriter.create(home.manifestsDir);
-  const stores = openStores(watch.environment);
-  try {
-    await new Collecting(request, watch, stores, writer).run();
-  } finally {
-    await stores.close();
-  }
+  await fill(writer, { ...request, sources }, artifacts, watch);
   // From here on nothing waits, so no signal comes between the manifest and its version.
   watch.signal.throwIfAborted();
   const { version, created, revised } = registry.log(recorded, writer.seal());
@@ -153,6 +113,38 @@ export async function logReferences(
     created,
     revised,
   };
+}
+
+/** Adds to `writer` what the sources name. */
+async function fill(
+  writer: ManifestWriter,
+  request: LogRequest,
+  artifacts: ArtifactSources,
+  watch: LogWatch,
+): Promise<void> {
+  const { checksum, pinVersion, maxObjects, hash, onConflict } = request;
+  const { signal, onNotice } = watch;
+  let hashedBytes = 0;
+  const tell = (): void => watch.onProgress?.({ found: finder.found, hashedBytes });
+  const stores = openStores(watch.environment);
+  const finder = new Finder({
+    ...{ stores, artifacts, checksum, pinVersion, maxObjects, onNotice },
+    onFound: tell,
+    openStdin: watch.openStdin,
+  });
+  try {
+    await collect(request.sources, {
+      ...{ finder, writer, hash, onConflict, signal, onNotice },
+      fetch: withRetry(stores.fetch, { timeoutMs: FETCH_TIMEOUT_MS }),
+      timeoutMs: FETCH_TIMEOUT_MS,
+      onBytes: (bytes) => {
+        hashedBytes += bytes;
+        tell();
+      },
+    });
+  } finally {
+    await stores.close();
+  }
 }
 
 /** True when a log of what was logged before says other things of it. */
@@ -187,134 +179,5 @@ function toRegistryRequest(request: LogRequest): RegistryRequest {
     metadata: checkMetadata(request.metadata),
     aliases: request.aliases,
     tags: request.tags,
-    sources: request.sources.map(({ uri, base }) => (base === "" ? uri : `${base}=${uri}`)),
-  };
-}
-
-/** An object and what was learnt by reading it. */
-interface Collected {
-  readonly listed: Listed;
-  /** Null when it was not read. */
-  readonly hashed: Hashed | null;
-  readonly entryDigest: string;
-}
-
-/** Fills a writer with what the sources list. */
-class Collecting {
-  readonly #request: LogRequest;
-  readonly #watch: LogWatch;
-  readonly #stores: Store;
-  readonly #writer: ManifestWriter;
-  #found = 0;
-  #hashedBytes = 0;
-  #skipped = 0;
-
-  constructor(request: LogRequest, watch: LogWatch, stores: Store, writer: ManifestWriter) {
-    this.#request = request;
-    this.#watch = watch;
-    this.#stores = stores;
-    this.#writer = writer;
-  }
-
-  async run(): Promise<void> {
-    for (const source of this.#request.sources) await this.#source(source);
-    if (this.#found === this.#skipped) {
-      throw new Fault("not-found", "Every object was left out, so there is nothing to log");
-    }
-  }
-
-  async #source(source: LogSource): Promise<void> {
-    const local = schemeOf(source.uri) === "file";
-    const atOnce = local ? LOCAL_AT_ONCE : REMOTE_AT_ONCE;
-    const limits = { atOnce, window: atOnce * WINDOW_PER_SLOT, signal: this.#watch.signal };
-    const listed = this.#list(source.uri);
-    const work = (one: Listed, signal: AbortSignal): Promise<Collected> => this.#read(one, signal);
-    for await (const collected of inOrder(listed, limits, work)) this.#add(source, collected);
-  }
-
-  async *#list(uri: string): AsyncGenerator<Listed> {
-    const { maxObjects, checksum, pinVersion } = this.#request;
-    const { signal, onNotice } = this.#watch;
-    const listed = this.#stores.list(uri, { pinVersion, checksum, maxObjects, signal, onNotice });
-    for await (const one of listed) {
-      if (one.emptyDirectory !== true) this.#found += 1;
-      if (this.#found > maxObjects) {
-        throw new Fault(
-          "usage",
-          `More than ${maxObjects} objects: nothing is logged; raise it with --max-objects`,
-        );
-      }
-      this.#tell();
-      yield one;
-    }
-  }
-
-  /** Reads what has to be read of an object: a local file always, others with --hash. */
-  async #read(listed: Listed, signal: AbortSignal): Promise<Collected> {
-    const { localPath, uri } = listed;
-    const { checksum, hash } = this.#request;
-    const watch = { signal, onBytes: (bytes: number) => this.#addHashedBytes(bytes) };
-    if (listed.emptyDirectory === true) return { listed, hashed: null, entryDigest: "" };
-    if (localPath === undefined) {
-      if (!hash && (!checksum || listed.needsHash !== true)) {
-        return { listed, hashed: null, entryDigest: listed.entryDigest };
-      }
-      const fetch = withRetry(this.#stores.fetch, { timeoutMs: FETCH_TIMEOUT_MS });
-      const hashed = await hashObject(
-        toEntry(listed.key, { listed, hashed: null, entryDigest: "" }),
-        fetch,
-        {
-          ...watch,
-          timeoutMs: FETCH_TIMEOUT_MS,
-        },
-      );
-      return { listed, hashed, entryDigest: listed.entryDigest };
-    }
-    if (!checksum) {
-      return { listed, hashed: null, entryDigest: createHash("md5").update(uri).digest("base64") };
-    }
-    const file = { path: localPath, uri, sizeBytes: listed.sizeBytes ?? 0 };
-    const hashed = await hashLocalFile(file, watch);
-    return { listed, hashed, entryDigest: hexToBase64(hashed.digests.md5 ?? "") };
-  }
-
-  #add(source: LogSource, collected: Collected): void {
-    const { key, single, uri, emptyDirectory } = collected.listed;
-    try {
-      const path = entryPath(key, { base: source.base, single });
-      if (emptyDirectory === true) this.#writer.addDirectory(path);
-      else this.#writer.add(toEntry(path, collected));
-    } catch (error) {
-      if (!(error instanceof Fault) || error.kind !== "usage") throw error;
-      if (this.#request.onConflict === "fail") {
-        const message = `${uri}: ${error.message}; or leave it out with --on-conflict skip`;
-        throw new Fault("usage", message, { subject: uri, cause: error });
-      }
-      if (emptyDirectory !== true) this.#skipped += 1;
-      this.#watch.onNotice(`left out ${uri}: ${error.message}`);
-    }
-  }
-
-  #addHashedBytes(bytes: number): void {
-    this.#hashedBytes += bytes;
-    this.#tell();
-  }
-
-  #tell(): void {
-    this.#watch.onProgress?.({ found: this.#found, hashedBytes: this.#hashedBytes });
-  }
-}
-
-function toEntry(path: string, { listed, hashed, entryDigest }: Collected): Entry {
-  return {
-    path,
-    sizeBytes: hashed?.sizeBytes ?? listed.sizeBytes,
-    entryDigest,
-    uri: listed.uri,
-    pin: listed.pin,
-    digests: hashed?.digests ?? {},
-    claims: listed.claims,
-    chunks: hashed?.chunks ?? null,
-    mtimeMs: listed.mtimeMs,
   };
 }

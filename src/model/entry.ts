@@ -15,7 +15,7 @@ export interface Entry {
   /** Where the bytes are. Holds no secret. */
   readonly uri: string;
   readonly pin: Pin;
-  /** Hashes of the bytes, computed by us when logging. */
+  /** Hashes of the bytes, computed by us when logging, or given by who logged it. */
   readonly digests: Digests;
   /** What the store says of the bytes, unread by us. */
   readonly claims: readonly Claim[];

@@ -22,7 +22,14 @@ export function checkPath(path: string): string {
   return path;
 }
 
+/** What makes a path worth a closer look: a root, a drive, an empty or dot segment, a NUL. */
+const SUSPICIOUS = /^[\\/]|^[A-Za-z]:|\0|(?:^|\/)\.{0,2}(?:\/|$)/;
+/** A path of so few characters has no name over the limit, whatever its characters. */
+const SHORT_CHARACTERS = MAX_NAME_BYTES / 3;
+
 function pathProblem(path: string): string | null {
+  // Nearly every path of a manifest of millions ends here.
+  if (path.length <= SHORT_CHARACTERS && !SUSPICIOUS.test(path) && path.isWellFormed()) return null;
   if (path === "") return "it is empty";
   if (path.startsWith("/")) return "it is absolute; paths in an artifact are relative";
   if (path.startsWith("\\") || /^[A-Za-z]:/.test(path)) return "it has a Windows drive or root";

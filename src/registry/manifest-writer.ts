@@ -5,7 +5,7 @@ import { existsSync, utimesSync } from "node:fs";
 import { assuranceOf, type Assurance } from "../model/assurance.js";
 import { toColumns, type Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
-import { checkPath } from "../model/path.js";
+import { checkPath, comparePaths } from "../model/path.js";
 import { DirectoryTable } from "./directory-table.js";
 import { describeManifest, Manifest } from "./manifest.js";
 import {
@@ -255,9 +255,11 @@ export class ManifestWriter implements Disposable {
     db.pragma(`cache_size = -${CACHE_KIB}`);
     return db.write(() => {
       db.exec(MANIFEST_SCHEMA);
-      const { nodes, ...sums } = this.#copyTree(db);
+      const inPathOrder = new Digests();
+      const { nodes, ...sums } = this.#copyTree(db, inPathOrder);
       db.exec(MANIFEST_INDEX);
-      const { emptyDirectories, ...digests } = digestsOf(db);
+      const emptyDirectories = inPathOrder.addEmptyDirectories(db);
+      const digests = inPathOrder.finish() ?? digestsOf(db);
       const sealed = { ...digests, ...sums };
       writeMeta(db, { ...sealed, nodes, emptyDirectories, createdMs: Date.now() });
       return sealed;
@@ -265,7 +267,7 @@ export class ManifestWriter implements Disposable {
   }
 
   /** Copies the staged tree, giving ids in the order of depth and path. */
-  #copyTree(db: Database): ManifestSums & { nodes: number } {
+  #copyTree(db: Database, digests: Digests): ManifestSums & { nodes: number } {
     const insertEntry = db.prepare<[...EntryValues]>(
       `INSERT INTO entry (${ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
@@ -291,7 +293,9 @@ export class ManifestWriter implements Disposable {
         directories.add(id, path);
         continue;
       }
-      insertEntry.run(...entryValues(row, id));
+      const values = entryValues(row, id);
+      insertEntry.run(...values);
+      digests.add(values);
       if (chunkId !== null) {
         const chunks = chunksOf.get(chunkId);
         if (chunks === undefined) throw new Error(`lost the staged chunks of ${path}`);
@@ -313,25 +317,51 @@ function entryValues(staged: StagedFile, id: number): EntryValues {
   return [...values, entryCheck(toEntryRow([...values, 0]))];
 }
 
-function digestsOf(db: Database): {
-  digest: string;
-  wandbDigest: string;
-  emptyDirectories: number;
-} {
-  const digest = new ManifestDigest();
-  const wandbDigest = new WandbDigest();
-  const rows = db.prepare<[], EntryValues>(`SELECT ${ENTRY_COLUMNS} FROM entry ORDER BY path`);
-  for (const values of rows.raw().iterate()) {
+/**
+ * The digests of a manifest from its entries in path order. Ids are given in another order, by depth
+ * first, which is the same for a tree whose files are all at one depth: then no second pass is needed.
+ */
+class Digests {
+  readonly #digest = new ManifestDigest();
+  readonly #wandbDigest = new WandbDigest();
+  #lastPath = "";
+  #inOrder = true;
+
+  add(values: EntryValues): void {
+    if (!this.#inOrder) return;
     const row = toEntryRow(values);
-    digest.add(canonicalLine(row));
-    wandbDigest.add(row.path, row.entry_digest);
+    this.#inOrder = this.#lastPath === "" || comparePaths(this.#lastPath, row.path) < 0;
+    if (!this.#inOrder) return;
+    this.#lastPath = row.path;
+    this.#digest.add(canonicalLine(row));
+    this.#wandbDigest.add(row.path, row.entry_digest);
   }
-  let emptyDirectories = 0;
-  for (const { path } of db.prepare<[], { path: string }>(EMPTY_DIRECTORIES).iterate()) {
-    digest.add(canonicalDirectoryLine(path));
-    emptyDirectories++;
+
+  /** Adds the empty directories, after all entries; gives their number. */
+  addEmptyDirectories(db: Database): number {
+    let count = 0;
+    for (const { path } of db.prepare<[], { path: string }>(EMPTY_DIRECTORIES).iterate()) {
+      this.#digest.add(canonicalDirectoryLine(path));
+      count++;
+    }
+    return count;
   }
-  return { digest: digest.finish(), wandbDigest: wandbDigest.finish(), emptyDirectories };
+
+  /** Null unless the entries came in path order. */
+  finish(): { digest: string; wandbDigest: string } | null {
+    if (!this.#inOrder) return null;
+    return { digest: this.#digest.finish(), wandbDigest: this.#wandbDigest.finish() };
+  }
+}
+
+function digestsOf(db: Database): { digest: string; wandbDigest: string } {
+  const digests = new Digests();
+  const rows = db.prepare<[], EntryValues>(`SELECT ${ENTRY_COLUMNS} FROM entry ORDER BY path`);
+  for (const values of rows.raw().iterate()) digests.add(values);
+  digests.addEmptyDirectories(db);
+  const finished = digests.finish();
+  if (finished === null) throw new Error("SQLite and comparePaths order paths differently");
+  return finished;
 }
 
 /** True when this manifest is there already, whole. */

@@ -171,11 +171,13 @@ export class Manifest implements Disposable {
     }
   }
 
-  /** Every entry in path order (`comparePaths`), in bounded memory. */
-  *entries(): IterableIterator<Entry> {
-    for (const row of this.#entryRows()) {
-      yield toEntry(row, this.#chunks(row));
-    }
+  /**
+   * Every entry in path order (`comparePaths`), in bounded memory.
+   * @param below only what is below this directory; "" for all.
+   */
+  *entries(below = ""): IterableIterator<Entry> {
+    const rows = below === "" ? this.#entryRows() : this.#entryRowsBelow(below);
+    for (const row of rows) yield toEntry(row, this.#chunks(row));
   }
 
   /**
@@ -313,6 +315,17 @@ export class Manifest implements Disposable {
   *#entryRows(): IterableIterator<EntryRow> {
     for (const values of this.rows()) {
       const row = toEntryRow(values);
+      this.#check(row);
+      yield row;
+    }
+  }
+
+  *#entryRowsBelow(directory: string): IterableIterator<EntryRow> {
+    // All paths below "a" lie between "a/" and "a0": "0" follows "/".
+    const rows = this.#db.prepare<[string, string], EntryRow>(
+      `SELECT ${ENTRY_COLUMNS} FROM entry WHERE path > ? AND path < ? ORDER BY path`,
+    );
+    for (const row of this.#db.iterate(rows, `${directory}/`, `${directory}0`)) {
       this.#check(row);
       yield row;
     }

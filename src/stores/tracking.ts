@@ -3,6 +3,7 @@
 
 import { Fault } from "../model/fault.js";
 import { NO_PIN } from "../model/pin.js";
+import { shownUri } from "../model/shown-uri.js";
 import type { Listed, Store } from "./store.js";
 
 export function openTracking(): Store {
@@ -16,22 +17,35 @@ export function openTracking(): Store {
     stat: (uri, options) => Promise.resolve().then(() => track(uri, options.pinVersion)),
     fetch: (entry) =>
       Promise.reject(
-        new Fault(
-          "usage",
-          `Cannot read ${entry.uri}: the scheme "${schemeIn(entry.uri)}" is not supported; ` +
-            "it was logged only to be tracked",
-          { subject: entry.uri },
-        ),
+        new Fault("usage", `Cannot read ${shownUri(entry.uri)}: ${whyUnread(entry.uri)}`, {
+          subject: shownUri(entry.uri),
+        }),
       ),
     close: () => Promise.resolve(),
   };
 }
 
+/** Why an object of an unsupported scheme cannot be had, as a clause. */
+export function whyUnread(uri: string): string {
+  const scheme = uri.slice(0, uri.indexOf(":"));
+  return `the scheme "${scheme}" is not supported; it was logged only to be tracked`;
+}
+
 function track(uri: string, pinVersion: boolean): Listed {
+  const shown = shownUri(uri);
   if (pinVersion) {
-    throw new Fault("usage", `--pin version: ${uri} is only tracked, nothing of it can be pinned`, {
-      subject: uri,
-    });
+    throw new Fault(
+      "usage",
+      `--pin version: ${shown} is only tracked, nothing of it can be pinned`,
+      { subject: shown },
+    );
+  }
+  if (/^[^:]+:\/\/[^/?#@:]*:[^/?#@]*@/.test(uri)) {
+    throw new Fault(
+      "usage",
+      `The URI of ${shown} holds a password, which would be recorded with it: write it without`,
+      { subject: shown },
+    );
   }
   return {
     // Not named by the uri, whose parts may mean anything: whoever logs it gives it a path.
@@ -44,8 +58,4 @@ function track(uri: string, pinVersion: boolean): Listed {
     claims: [],
     mtimeMs: null,
   };
-}
-
-function schemeIn(uri: string): string {
-  return uri.slice(0, uri.indexOf(":"));
 }

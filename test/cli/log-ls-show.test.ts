@@ -57,12 +57,6 @@ test("log prints name, digest, files and bytes, and the keys that scripts rely o
     aliases: ["best", "latest", "prod"],
     created: false,
   });
-  await rig.tree("data", { "file1.txt": "hullo" });
-  expect(await rig.json<Logged>(...args)).toMatchObject({ ref: "demo:v1", created: true });
-  await rig.tree("data", { "file1.txt": "hello" });
-  const back = await rig.json<Logged>(...args);
-  expect(back).toMatchObject({ ref: "demo:v0", created: false });
-  expect(back.aliases).toContain("latest");
 });
 
 test("a version of a project of somebody carries their names", async () => {
@@ -158,6 +152,22 @@ test("show tells everything of a version, and of one file", async () => {
     digests: { md5: "6864f389d9876436bc8778ff071d1b6c" },
     assurance: "content",
   });
+});
+
+test("show says how many files nothing ties to their bytes", async () => {
+  await using rig = await Rig.create();
+  const dir = await rig.tree("data", { a: "a", b: "b" });
+  const log = (...args: readonly string[]): Promise<string> =>
+    rig.ok("log", "demo", "--type", "dataset", ...args);
+  await log("--ref", `file://${dir}`);
+  expect(await rig.ok("show", "demo")).not.toMatch(/unchecked/);
+  await log("--ref", `file://${dir}`, "--no-checksum");
+  const shown = await rig.ok("show", "demo");
+  expect(shown).toMatch(/^assurance {4}2 none$/m);
+  expect(shown).toMatch(/^unchecked {4}all files: .*--no-checksum.*--require none$/m);
+  expect(await rig.json("show", "demo")).toMatchObject({ assurance: { content: 0, none: 2 } });
+  await log("--ref", `file://${dir}`, "--ref", "x=ref://host/x", "--ref", "y=ref://host/y");
+  expect(await rig.ok("show", "demo")).toMatch(/^unchecked {4}2 files: /m);
 });
 
 test("a file name that holds a terminal escape is written out", async () => {

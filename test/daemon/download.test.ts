@@ -63,17 +63,6 @@ test("equal files are left alone, others are fetched again", async () => {
   expect((await stat(rig.path("out/train/deep/c.txt"))).mtimeMs).toBe(1000);
 });
 
-test("a path prefix is plain text, not a folder", async () => {
-  await using rig = await Rig.create();
-  const dir = await rig.tree("data", { "some-prefix/one": "1", "some-prefix-two": "2", x: "3" });
-  await rig.ok("log", "demo", "--type", "dataset", "--ref", `file://${dir}`);
-  const files = async (prefix: string, out: string): Promise<number> =>
-    (await rig.json<Downloaded>("download", "demo", out, "--path-prefix", prefix)).files;
-  expect(await files("some-prefix", "both")).toBe(2);
-  expect(await files("some-prefix/", "one")).toBe(1);
-  expect(existsSync(rig.path("one/some-prefix-two"))).toBe(false);
-});
-
 test("files that are gone or changed fail it after all others came; or they are listed", async () => {
   await using rig = await Rig.create();
   const data = await logged(rig);

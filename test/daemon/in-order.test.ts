@@ -115,3 +115,18 @@ test("work in flight may listen to its signal, however many there are, without a
     process.off("warning", onWarning);
   }
 });
+
+test("what needs no work keeps its turn among what does", async () => {
+  let worked = 0;
+  const work = async (item: number): Promise<string> => {
+    worked += 1;
+    await new Promise((resolve) => setImmediate(resolve));
+    return `worked ${item}`;
+  };
+  const instant = (item: number): string | undefined =>
+    item % 3 === 0 ? undefined : `instant ${item}`;
+  const items = Array.from({ length: 10 }, (_, index) => index);
+  const results = await collect(inOrder(items, limits({ atOnce: 2, window: 4 }), work, instant));
+  expect(results).toEqual(items.map((item) => `${item % 3 === 0 ? "worked" : "instant"} ${item}`));
+  expect(worked).toBe(4);
+});

@@ -1,84 +1,32 @@
 // Logs from the S3 double and from local trees, in this process.
 
-import { readdir } from "node:fs/promises";
 import { beforeEach, afterEach, describe, expect, test } from "vitest";
-import { findEntry, findVersion, listDirectory, listEntries } from "../../src/daemon/browse.js";
-import { openHome, type Home } from "../../src/daemon/home.js";
-import {
-  logReferences,
-  parseSource,
-  type LogReport,
-  type LogRequest,
-  type LogWatch,
-} from "../../src/daemon/log.js";
-import { Fault } from "../../src/model/fault.js";
-import { Rig } from "../support/rig.js";
-import { startS3Double, type S3Double } from "../support/s3-double.js";
+import { findEntry, findVersion, listDirectory } from "../../src/daemon/browse.js";
+import type { Home } from "../../src/daemon/home.js";
+import { parseSource } from "../../src/daemon/log.js";
+import { faultOf, LogWorld } from "../support/log-world.js";
+import type { Rig } from "../support/rig.js";
+import type { S3Double } from "../support/s3-double.js";
 
+let world: LogWorld;
 let rig: Rig;
 let s3: S3Double;
 let home: Home;
-let notices: string[];
+let log: LogWorld["log"];
+let paths: LogWorld["paths"];
+let manifestFiles: LogWorld["manifestFiles"];
 
 beforeEach(async () => {
-  rig = await Rig.create();
-  s3 = await startS3Double();
-  home = openHome(rig.home, rig.environment);
-  notices = [];
+  world = await LogWorld.create();
+  ({ rig, s3, home } = world);
+  log = world.log.bind(world);
+  paths = world.paths.bind(world);
+  manifestFiles = world.manifestFiles.bind(world);
 });
 
 afterEach(async () => {
-  await s3[Symbol.asyncDispose]();
-  await rig[Symbol.asyncDispose]();
+  await world[Symbol.asyncDispose]();
 });
-
-function log(
-  refs: readonly string[],
-  request: Partial<LogRequest> = {},
-  watch: Partial<LogWatch> = {},
-): Promise<LogReport> {
-  return logReferences(
-    home,
-    {
-      name: "mnist",
-      type: "dataset",
-      sources: refs.map(parseSource),
-      aliases: [],
-      tags: [],
-      description: null,
-      metadata: {},
-      maxObjects: 100,
-      checksum: true,
-      hash: false,
-      pinVersion: false,
-      onConflict: "fail",
-      ...request,
-    },
-    {
-      environment: { ...rig.environment, ...s3.environment },
-      signal: new AbortController().signal,
-      onNotice: (message) => notices.push(message),
-      ...watch,
-    },
-  );
-}
-
-function paths(report: LogReport): string[] {
-  return [...listEntries(home, findVersion(home, report.ref))].map((entry) => entry.path);
-}
-
-async function manifestFiles(): Promise<string[]> {
-  return readdir(home.manifestsDir);
-}
-
-async function faultOf(promise: Promise<unknown>): Promise<Fault> {
-  const error = await promise.then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  if (!(error instanceof Fault)) throw new Error(`no fault but ${String(error)}`);
-  return error;
-}
 
 describe("the place of a source", () => {
   test("what stands before the first = is a path unless it holds ://", () => {
@@ -196,46 +144,13 @@ describe("what is recorded", () => {
   });
 });
 
-describe("names that are no paths", () => {
-  test("empty segments are dropped, and the object is still found under its own name", async () => {
-    s3.bucket("bkt").put("k/a//b", "1");
-    const report = await log(["s3://bkt/k"]);
-    expect(paths(report)).toEqual(["a/b"]);
-    expect(findEntry(home, findVersion(home, "mnist"), "a/b").uri).toBe("s3://bkt/k/a//b");
-  });
-
-  test("a name that no path can be is a fault that names the object", async () => {
-    s3.bucket("bkt").put("k/a/../b", "1");
-    const fault = await faultOf(log(["s3://bkt/k"]));
-    expect(fault.kind).toBe("usage");
-    expect(fault.message).toMatch(/s3:\/\/bkt\/k\/a\/\.\.\/b.*--on-conflict skip/);
-  });
-
-  test("two objects at one path are a fault that names both; skip leaves the second out", async () => {
-    s3.bucket("bkt").put("k/a//b", "1");
-    s3.bucket("bkt").put("k/a/b", "2");
-    s3.bucket("bkt").put("k/c", "3");
-    const fault = await faultOf(log(["s3://bkt/k"]));
-    expect(fault.message).toMatch(/same path twice.*s3:\/\/bkt\/k\/a\/\/b.*s3:\/\/bkt\/k\/a\/b/);
-    const report = await log(["s3://bkt/k"], { onConflict: "skip" });
-    expect(paths(report)).toEqual(["a/b", "c"]);
-    expect(notices).toEqual([expect.stringMatching(/^left out s3:\/\/bkt\/k\/a\/b: /)]);
-  });
-
-  test("a file where another object needs a directory is a fault", async () => {
-    s3.bucket("bkt").put("k/a", "1");
-    s3.bucket("bkt").put("k/a/b", "2");
-    const fault = await faultOf(log(["x=s3://bkt/k/a", "x/b=s3://bkt/k/a/b"]));
-    expect(fault.kind).toBe("usage");
-    expect(fault.message).toMatch(/cannot be a file and/);
-  });
-
-  test("the same content again keeps the first description and metadata, and says so", async () => {
+describe("the same content again", () => {
+  test("keeps the first description and metadata, and says so", async () => {
     const ref = [`file://${await rig.tree("data", { a: "a" })}`];
     await log(ref, { description: "first", metadata: { rows: 1 } });
     await log(ref, { description: "first", metadata: { rows: 1 } });
     await log(ref);
-    expect(notices).toEqual([]);
+    expect(world.notices).toEqual([]);
     expect(await log(ref, { description: "second", metadata: { rows: 1 } })).toMatchObject({
       ref: "mnist:v0",
       created: false,
@@ -244,19 +159,8 @@ describe("names that are no paths", () => {
     const note = expect.stringMatching(
       /^mnist:v0 keeps the description and the metadata/,
     ) as string;
-    expect(notices).toEqual([note, note]);
+    expect(world.notices).toEqual([note, note]);
     expect(findVersion(home, "mnist").metadata).toEqual({ rows: 1 });
-  });
-
-  test("the same path from two sources is taken once when it has the same content", async () => {
-    s3.bucket("bkt").put("k/a", "1");
-    expect(paths(await log(["s3://bkt/k", "s3://bkt/k/a"]))).toEqual(["a"]);
-  });
-
-  test("a version of nothing is refused even when everything was left out", async () => {
-    s3.bucket("bkt").put("k/..", "1");
-    const fault = await faultOf(log(["s3://bkt/k"], { onConflict: "skip" }));
-    expect(fault.kind).toBe("not-found");
   });
 });
 

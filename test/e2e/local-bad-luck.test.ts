@@ -455,6 +455,7 @@ describe("a path in a manifest", () => {
   test.each([
     ["climbs", "../up"],
     ["climbs inside", "a/../../up"],
+    ["is absolute", "/etc"],
   ])("that %s is refused when logging", async (_how, path) => {
     await using rig = await Rig.create();
     const data = await rig.tree("data", FILES);
@@ -476,10 +477,10 @@ describe("a path in a manifest", () => {
     },
   );
 
-  test("that is absolute or has empty parts lands inside", async () => {
+  test("that has empty parts lands inside", async () => {
     await using rig = await Rig.create();
     const data = await rig.tree("data", FILES);
-    for (const path of ["/etc", "etc//", "./etc"]) {
+    for (const path of ["etc//", "./etc"]) {
       await rig.ok("log", "x", "--type", "t", "--ref", `${path}=file://${data}`);
       expect(await rig.ok("ls", "x", "etc")).toMatch(/a\.txt/);
     }

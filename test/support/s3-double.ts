@@ -22,6 +22,7 @@ export type { Bucket, Content, PutOptions } from "./s3-double/bucket.js";
 export type Operation =
   | "ListObjectVersions"
   | "ListObjectsV2"
+  | "ListObjects"
   | "GetBucketVersioning"
   | "GetObject"
   | "GetObjectAttributes"
@@ -68,6 +69,8 @@ export async function startS3Double(options: S3DoubleOptions = {}): Promise<S3Do
   await double.listen(options.port ?? 0);
   return double;
 }
+
+const LISTING_QUERY = new Set(["prefix", "marker", "delimiter", "max-keys", "encoding-type"]);
 
 interface Rule {
   readonly match: Match;
@@ -270,6 +273,7 @@ export class S3Double implements AsyncDisposable {
         sendXml(response, listVersions(bucket, query), accident);
         return;
       }
+      case "ListObjects":
       case "ListObjectsV2": {
         sendXml(response, listObjects(bucket, query), accident);
         return;
@@ -421,7 +425,9 @@ function operationOf(request: IncomingMessage, key: string, query: URLSearchPara
   if (key !== "") return query.has("attributes") ? "GetObjectAttributes" : "GetObject";
   if (query.has("versions")) return "ListObjectVersions";
   if (query.has("versioning")) return "GetBucketVersioning";
-  return query.get("list-type") === "2" ? "ListObjectsV2" : "Unknown";
+  if (query.get("list-type") === "2") return "ListObjectsV2";
+  // Anything else in the query asks for a part of the bucket's own settings.
+  return [...query.keys()].every((name) => LISTING_QUERY.has(name)) ? "ListObjects" : "Unknown";
 }
 
 function parseRange(

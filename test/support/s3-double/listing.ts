@@ -59,13 +59,15 @@ function* take<T>(items: Iterable<T>, count: number): Generator<T> {
   }
 }
 
+/** Both of its versions: the first goes on after a `marker`, which its client makes of the last key. */
 export function listObjects(bucket: Bucket, query: URLSearchParams): string {
+  const isSecond = query.get("list-type") === "2";
   const max = maxKeys(query);
   const encode = encoder(query);
   const token = query.get("continuation-token");
   const after =
     token === null
-      ? (query.get("start-after") ?? undefined)
+      ? (query.get(isSecond ? "start-after" : "marker") ?? undefined)
       : Buffer.from(token, "base64url").toString();
   const rows: string[] = [];
   let last = "";
@@ -82,8 +84,8 @@ export function listObjects(bucket: Bucket, query: URLSearchParams): string {
   }
   return document("ListBucketResult", [
     ...head(bucket, query, encode, truncated),
-    `<KeyCount>${rows.length}</KeyCount>`,
-    ...(truncated
+    ...(isSecond ? [`<KeyCount>${rows.length}</KeyCount>`] : []),
+    ...(truncated && isSecond
       ? [
           `<NextContinuationToken>${Buffer.from(last).toString("base64url")}</NextContinuationToken>`,
         ]
