@@ -42,9 +42,9 @@ describe.runIf(needs("fuse", "addon", "root"))("a version from azurite", () => {
   /** A new container with these blobs. */
   async function place(blobs: Readonly<Record<string, string | Uint8Array>>): Promise<{
     readonly name: string;
-    put(blob: string, bytes: string | Uint8Array): Promise<unknown>;
-    snapshot(blob: string): Promise<string>;
-    remove(blob: string): Promise<unknown>;
+    readonly put: (blob: string, bytes: string | Uint8Array) => Promise<unknown>;
+    readonly snapshot: (blob: string) => Promise<string>;
+    readonly remove: (blob: string) => Promise<unknown>;
   }> {
     const name = randomUUID();
     const container = azurite.client.getContainerClient(name);

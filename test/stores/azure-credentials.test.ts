@@ -1,12 +1,15 @@
 // Which credential a request to Azure is sent with, where tokens come from, and what is done when one
 // is refused. The double over TLS takes tokens; they come from token servers on loopback.
 
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import type { Fault } from "../../src/model/fault.js";
+import { openCredentials } from "../../src/stores/azure/credentials.js";
 import { openAzureStore } from "../../src/stores/azure/store.js";
+import { parseAzureUri } from "../../src/stores/azure/uri.js";
+import { openPool } from "../../src/stores/pool.js";
 import type { Environment, Listed, Store } from "../../src/stores/store.js";
 import { collect, entryOf, faultOf, listOptions, readAll } from "../contract/store.js";
 import type { AzureDouble, Seen } from "../support/azure-double.js";
@@ -194,6 +197,52 @@ describe("keys and signatures of the environment", () => {
   });
 });
 
+describe("whose a key is", () => {
+  const SECRET = { AZURE_STORAGE_KEY: Buffer.from("key").toString("base64") };
+  const SIGNATURE = { AZURE_STORAGE_SAS_TOKEN: "sv=1&sig=1" };
+  const NAME = { AZURE_STORAGE_ACCOUNT: "own" };
+  const CHINA = { ...NAME, AZURE_STORAGE_BLOB_ENDPOINT: "https://own.blob.core.chinacloudapi.cn" };
+  const STRING = {
+    AZURE_STORAGE_CONNECTION_STRING:
+      "AccountName=own;AccountKey=a2V5;EndpointSuffix=core.windows.net",
+  };
+
+  test.each([
+    ["own.blob.core.windows.net", { ...NAME, ...SECRET }, "key"],
+    ["own.blob.core.chinacloudapi.cn", { ...NAME, ...SECRET }, "key"],
+    ["own.z07.blob.storage.azure.net", { ...NAME, ...SECRET }, "key"],
+    ["own-secondary.blob.core.windows.net", { ...NAME, ...SECRET }, "key"],
+    ["other.blob.core.windows.net", { ...NAME, ...SECRET }, "nothing"],
+    ["own.blob.core.chinacloudapi.cn", { ...CHINA, ...SECRET }, "key"],
+    ["own.blob.core.windows.net", { ...CHINA, ...SECRET }, "nothing"],
+    ["own.blob.core.windows.net", STRING, "key"],
+    ["own-secondary.blob.core.windows.net", STRING, "key"],
+    ["other.blob.core.windows.net", STRING, "nothing"],
+    ["own.blob.core.windows.net", SECRET, "nothing"],
+    ["own.blob.core.windows.net", { ...NAME, ...SIGNATURE }, "SAS"],
+    ["other.blob.core.windows.net", { ...NAME, ...SIGNATURE }, "nothing"],
+    ["other.blob.core.windows.net", SIGNATURE, "SAS"],
+    ["other.blob.core.windows.net", { ...STRING, ...SIGNATURE }, "SAS"],
+  ] as const)("a request to %s with %j takes %s", async (host, variables, expected) => {
+    // Nobody gives tokens here.
+    const environment = { ...variables, PATH: home, AZURE_TOKEN_CREDENTIALS: "dev" };
+    const pool = openPool(environment);
+    const limits = { connectTimeoutMs: 100, stallTimeoutMs: 100 };
+    const place = parseAzureUri(`https://${host}/data/a`, environment);
+    const { header, sas } = await openCredentials(
+      environment,
+      pool,
+      limits,
+    )(place).authorise(
+      { method: "GET", path: "/data/a", query: {}, headers: {} },
+      new AbortController().signal,
+    );
+    pool.close();
+    expect(header === undefined ? (sas === "" ? "nothing" : "SAS") : "key").toBe(expected);
+    if (header !== undefined) expect(header).toMatch(/^SharedKey own:/);
+  });
+});
+
 describe("access tokens", () => {
   let double: AzureDouble;
   let tokens: TokenServer;
@@ -317,7 +366,6 @@ describe("access tokens", () => {
     expect((await refusal(environment)).kind).toBe("denied");
     expect(await read({ ...environment, AZURE_CONFIG_DIR: "/the/config" })).toBe("bytes");
     expect(sentTokens()).toContain("Bearer cli-token");
-    const { readFileSync } = await import("node:fs");
     expect(readFileSync(join(bin, "args"), "utf8")).toContain(
       `--resource ${STORAGE} --tenant ${TENANT}`,
     );

@@ -168,17 +168,20 @@ describe("what an answer proves", () => {
     ]);
   });
 
-  test("a server that ignores a snapshot or a condition is caught by the ETag", async () => {
-    const entry = await putPlain("bytes");
-    const snapshot = container.snapshot("k");
-    const other = { headers: { etag: '"0x8DEADBEEF"' } };
-    upset(other);
-    expect((await faultOf(open(entry))).kind).toBe("drifted");
-    upset(other);
-    expect((await faultOf(open({ ...entry, pin: { ...entry.pin, snapshot } }))).kind).toBe(
-      "corrupt",
-    );
-  });
+  test.each(['"0x8DEADBEEF"', ""])(
+    "a server that ignores a snapshot or a condition is caught by its ETag %s",
+    async (etag) => {
+      const entry = await putPlain("bytes");
+      const snapshot = container.snapshot("k");
+      const other = { headers: { etag } };
+      upset(other);
+      expect((await faultOf(open(entry))).kind).toBe("drifted");
+      upset(other);
+      expect((await faultOf(open({ ...entry, pin: { ...entry.pin, snapshot } }))).kind).toBe(
+        "corrupt",
+      );
+    },
+  );
 });
 
 describe("a blob that is gone or another", () => {

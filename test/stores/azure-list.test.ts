@@ -253,24 +253,29 @@ describe("a listing that goes wrong", () => {
     expect(double.counts()).toEqual({ ListBlobs: 5 });
   });
 
-  test.each(["<html>Please log in</html>", "no XML at all", "<EnumerationResults><Blobs>"])(
-    "%s instead of a listing is unavailable",
-    async (text) => {
-      const stranger = createServer((_request, response) => response.end(text));
-      stranger.listen(0, "127.0.0.1");
-      await once(stranger, "listening");
-      const { port } = stranger.address() as AddressInfo;
-      const environment = { AZURE_STORAGE_BLOB_ENDPOINT: `http://127.0.0.1:${port}/acc` };
-      const other = openAzureStore(environment, { retryTimeoutMs: 0 });
-      const fault = await faultOf(collect(other.list("az://data/set/", listOptions())));
-      expect([fault.kind, fault.message]).toEqual([
-        "unavailable",
-        expect.stringMatching(/the answer is not Azure's/),
-      ]);
-      await other.close();
-      stranger.close();
-    },
-  );
+  test.each([
+    ["<html>Please log in</html>", /the answer is not Azure's/],
+    ["no XML at all", /the answer is not Azure's/],
+    ["<EnumerationResults><Blobs>", /the answer is not Azure's/],
+    [
+      '<EnumerationResults ServiceEndpoint="x" ContainerName="data"><Blobs /><NextMarker>again</NextMarker></EnumerationResults>',
+      /repeats a page/,
+    ],
+  ])("%s instead of a listing is unavailable", async (text, message) => {
+    const stranger = createServer((_request, response) => {
+      response.setHeader("content-type", "application/xml");
+      response.end(text);
+    });
+    stranger.listen(0, "127.0.0.1");
+    await once(stranger, "listening");
+    const { port } = stranger.address() as AddressInfo;
+    const environment = { AZURE_STORAGE_BLOB_ENDPOINT: `http://127.0.0.1:${port}/acc` };
+    const other = openAzureStore(environment, { retryTimeoutMs: 0 });
+    const fault = await faultOf(collect(other.list("az://data/set/", listOptions())));
+    expect([fault.kind, fault.message]).toEqual(["unavailable", expect.stringMatching(message)]);
+    await other.close();
+    stranger.close();
+  });
 
   test.each([
     [

@@ -10,6 +10,8 @@ import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import type { Certificate } from "./certificate.js";
 
+const HEAD_FIRST_MS = 20;
+
 /** One request for a token. */
 export interface TokenRequest {
   readonly path: string;
@@ -81,6 +83,10 @@ export class TokenServer implements AsyncDisposable {
     }
     const token = `token-${this.requests.length}-of-${(this.#server.address() as AddressInfo).port}`;
     this.onToken(token);
+    // The head of an answer may come well before its body.
+    await new Promise<void>((resolve) => {
+      response.write(" ", () => setTimeout(resolve, HEAD_FIRST_MS));
+    });
     response.end(
       JSON.stringify({
         token_type: "Bearer",

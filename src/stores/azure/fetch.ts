@@ -134,11 +134,11 @@ function checkIdentity(headers: IncomingHttpHeaders, { name, etag, subject }: Wa
           { subject },
         );
   }
-  const now = headers.etag === undefined ? undefined : unquote(headers.etag);
-  if (etag !== undefined && now !== undefined && now !== etag) {
+  const now = unquote(headers.etag ?? "");
+  if (etag !== undefined && now !== etag) {
     throw new Fault(
       isNamed(name) ? "corrupt" : "drifted",
-      `${withVersion(subject, name)} has the ETag ${now}; logged was ${etag}`,
+      `${withVersion(subject, name)} has ${now === "" ? "no ETag" : `the ETag ${now}`}; logged was ${etag}`,
       { subject },
     );
   }

@@ -7,7 +7,7 @@ import { readText } from "../object-answer.js";
 import { openPool } from "../pool.js";
 import type { Environment } from "../store.js";
 import { nonEmpty } from "../store.js";
-import type { Transfer, TransferLimits } from "../transfer.js";
+import type { TransferLimits } from "../transfer.js";
 import { send } from "../transfer.js";
 import type { Token, TokenSource } from "./token.js";
 import { Absent, STORAGE_RESOURCE } from "./token.js";
@@ -43,9 +43,8 @@ export function managedIdentity(environment: Environment, limits: TransferLimits
         resource: STORAGE_RESOURCE,
         ...(clientId === undefined ? {} : { [endpoint.clientParameter]: clientId }),
       });
-      let transfer: Transfer;
       try {
-        transfer = await send(
+        const transfer = await send(
           {
             method: "GET",
             protocol: url.protocol,
@@ -58,16 +57,16 @@ export function managedIdentity(environment: Environment, limits: TransferLimits
           pool,
           timed,
           signal,
-        );
-      } catch (error) {
-        if (error instanceof Fault && !endpoint.configured) throw new Absent(error.message);
-        throw error;
+        ).catch((error: unknown) => {
+          if (error instanceof Fault && !endpoint.configured) throw new Absent(error.message);
+          throw error;
+        });
+        const text = await readText(transfer);
+        if (transfer.status === 200) return readToken(text);
+        throw refusal(transfer.status, endpoint.configured);
       } finally {
         pool.close();
       }
-      const text = await readText(transfer);
-      if (transfer.status === 200) return readToken(text);
-      throw refusal(transfer.status, endpoint.configured);
     },
   };
 }

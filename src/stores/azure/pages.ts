@@ -127,10 +127,13 @@ export function patience(
   };
 }
 
-/** An error of the SDK can only mean that it could not read the answer. */
+/**
+ * What the SDK itself throws can only mean that it could not read the answer: a RestError for text that
+ * is no XML, a TypeError for XML that is no listing.
+ */
 function unreadable(error: unknown, subject: string): unknown {
-  if (error instanceof Fault || error instanceof Refused) return error;
-  if (!(error instanceof Error) || error.name !== "RestError") return error;
+  if (error instanceof Fault || error instanceof Refused || !(error instanceof Error)) return error;
+  if (error.name !== "RestError" && error.name !== "TypeError") return error;
   return new Fault("unavailable", `Cannot list ${subject}: the answer is not Azure's`, {
     subject,
     cause: error,
