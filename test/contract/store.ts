@@ -79,7 +79,9 @@ export function storeContract(
   { hasPrefixes = true }: Capabilities = {},
 ): void {
   describe(`store contract: ${name}`, () => {
-    const prefixTest = test.runIf(hasPrefixes);
+    const prefixTest = (what: string, run: () => Promise<void>): void => {
+      if (hasPrefixes) test(what, run);
+    };
     let subject: StoreUnderTest;
     beforeEach(async () => {
       subject = await make();

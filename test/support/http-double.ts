@@ -264,7 +264,9 @@ function refuse(
 ): void {
   response.statusCode = status;
   setHeaders(response, { "content-type": "text/html", etag: etag ?? "", ...headers });
-  response.end(`<html>${status}</html>`);
+  // The body comes after the headers were read: it has to be read before the connection can be kept.
+  response.write("<html>");
+  setTimeout(() => response.end(`${status}</html>`), 2);
 }
 
 function setHeaders(response: ServerResponse, headers: Readonly<Record<string, string>>): void {

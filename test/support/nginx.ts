@@ -4,7 +4,7 @@
 import type { ChildProcess } from "node:child_process";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdir, mkdtemp, readFile, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rename, rm, utimes, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
@@ -56,6 +56,9 @@ export async function startNginx(server: (dir: string) => string = () => ""): Pr
       files += 1;
       const fresh = join(dir, `fresh-${files}`);
       await writeFile(fresh, bytes);
+      // nginx makes its ETag of size and seconds: no two files are of one second.
+      const second = Math.floor(Date.now() / 1_000) - 10_000 + files;
+      await utimes(fresh, second, second);
       await rename(fresh, target);
     },
     remove: (path) => rm(join(root, path)),

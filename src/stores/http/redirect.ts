@@ -40,7 +40,6 @@ export function nextTrail(
   if (location === undefined || !REDIRECTS.has(status)) return null;
   const url = URL.canParse(location, trail.url.href) ? new URL(location, trail.url) : undefined;
   if (url === undefined) throw notFollowed(subject, "to no address");
-  url.hash = "";
   if (url.protocol !== "https:" && url.protocol !== "http:") {
     throw notFollowed(subject, `to a ${url.protocol} address`);
   }
