@@ -181,7 +181,7 @@ describe("pages", () => {
   test("an empty page before the last ends nothing", async () => {
     data.put("set/a", "1");
     const empty = JSON.stringify({
-      nextPageToken: "" + Buffer.from("set/0").toString("base64url"),
+      nextPageToken: Buffer.from("set/0").toString("base64url"),
     });
     double.upset({ operation: "list" }, { text: empty });
     expect(keysOf(await list("gs://data/set/"))).toEqual(["a"]);

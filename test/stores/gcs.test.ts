@@ -6,39 +6,8 @@ import { openGcsStore } from "../../src/stores/gcs/store.js";
 import type { StoreUnderTest } from "../contract/store.js";
 import { storeContract } from "../contract/store.js";
 import { startGcsDouble } from "../support/gcs-double.js";
+import { ODD_NAMES } from "../support/gcs-names.js";
 import { sdkOf } from "../support/gcs-sdk.js";
-
-/** GCS allows neither line breaks in a name nor "." and "..". */
-const ODD_NAMES = [
-  "a#b",
-  "a#1",
-  "a#",
-  "#7",
-  "a?b",
-  "a%20b",
-  "a%231",
-  "a%3Fb",
-  "a%253Fb",
-  "100%",
-  "with space",
-  " leading and trailing ",
-  "plus+plus",
-  "umlaut-\u00e4\u00f6",
-  "astral-\u{1f600}",
-  "combining-e\u0301",
-  "a//b",
-  "/leading",
-  "trailing.",
-  "trailing..",
-  "d/../up",
-  "./here",
-  "quote'\"<&>",
-  "(!*)",
-  "back\\slash",
-  "tab\tand\u0001control",
-  "x?generation=1",
-  "a".repeat(900),
-] as const;
 
 async function make(versioning: boolean): Promise<StoreUnderTest> {
   const double = await startGcsDouble();

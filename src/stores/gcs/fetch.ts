@@ -92,21 +92,25 @@ function answerOf(
   if (stored !== undefined && stored !== sizeBytes) {
     throw other(subject, `${stored} bytes are stored, ${sizeBytes} were sent`);
   }
+  const pinned = name.generation !== undefined || sameEtag;
   return {
     body: bodyOf(transfer, range.end - range.start, subject),
     sizeBytes,
     range,
-    pinned: name.generation !== undefined || sameEtag,
-    claims:
-      md5 === undefined || claims.some(({ algorithm }) => algorithm === "md5")
-        ? claims
-        : [{ algorithm: "md5", value: md5, source: "checksum" }, ...claims],
+    pinned,
+    // The hashes of whatever is there now say nothing of the bytes that were logged.
+    claims: [...(pinned ? claims : []), ...md5Claim(md5)],
     etagIsHash: true,
     [Symbol.asyncDispose]() {
       transfer.close();
       return Promise.resolve();
     },
   };
+}
+
+/** The MD5 in the entry itself, which the bytes must have whatever the store says. */
+function md5Claim(value: string | undefined): readonly Claim[] {
+  return value === undefined ? [] : [{ algorithm: "md5", value, source: "checksum" }];
 }
 
 /** A server that ignores `generation` must not pass for the pinned object. */

@@ -1,0 +1,33 @@
+// Names that Google Cloud Storage takes and that are awkward in a uri or a listing. It takes neither line
+// breaks nor "." and "..".
+
+export const ODD_NAMES = [
+  "a#b",
+  "a#1",
+  "a#",
+  "#7",
+  "a?b",
+  "a%20b",
+  "a%231",
+  "a%3Fb",
+  "a%253Fb",
+  "100%",
+  "with space",
+  " leading and trailing ",
+  "plus+plus",
+  "umlaut-\u00e4\u00f6",
+  "astral-\u{1f600}",
+  "combining-e\u0301",
+  "a//b",
+  "/leading",
+  "trailing.",
+  "trailing..",
+  "d/../up",
+  "./here",
+  "quote'\"<&>",
+  "(!*)",
+  "back\\slash",
+  "tab\tand\u0001control",
+  "x?generation=1",
+  "a".repeat(900),
+] as const;
