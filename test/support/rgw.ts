@@ -184,7 +184,7 @@ async function until(what: string, dir: string, check: () => Promise<boolean>): 
   }
 }
 
-async function freePort(): Promise<number> {
+export async function freePort(): Promise<number> {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const { port } = server.address() as AddressInfo;
