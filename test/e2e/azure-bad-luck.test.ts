@@ -13,6 +13,7 @@ import {
   type Content,
 } from "../support/azure-double.js";
 import { makeCertificate } from "../support/certificate.js";
+import { Folder } from "../support/entries.js";
 import { needs } from "../support/needs.js";
 import { complaintOf, run } from "../support/reader.js";
 import { Rig } from "../support/rig.js";
@@ -333,13 +334,14 @@ describe.runIf(needs("fuse", "addon", "root"))("a reader, when Azure has bad luc
 
 describe.runIf(needs("fuse", "addon", "root"))("a mount with access tokens", () => {
   test("renews one that is refused, and tells whose it is when that does not help", async () => {
-    using certificate = makeCertificate();
+    using folder = new Folder();
+    const certificate = makeCertificate(folder.path);
     await using double = await startAzureDouble({ certificate });
     await using tokens = await TokenServer.start();
     tokens.onToken = (token) => double.authority.tokens.add(token);
     for (const name of ["a", "b", "c"]) double.container("data").put(`set/${name}`, name);
     await using rig = await Rig.create({
-      SSL_CERT_FILE: certificate.path,
+      SSL_CERT_FILE: certificate.certPath,
       AZURE_STORAGE_ACCOUNT: double.authority.account,
       AZURE_STORAGE_BLOB_ENDPOINT: double.endpoint,
       IDENTITY_ENDPOINT: `${tokens.address}/msi/token`,

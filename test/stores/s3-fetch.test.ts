@@ -227,40 +227,6 @@ describe("an object that is gone or another", () => {
     expect((await faultOf(open({ ...entry, uri: "s3://nobody/k" }))).kind).toBe("drifted");
   });
 
-  test.each([
-    ["overwritten", (): unknown => bucket.put("k", "newer")],
-    ["deleted", (): unknown => bucket.delete("k")],
-  ])(
-    "pinned by ETag and %s, the version with that ETag is found and read",
-    async (_how, change) => {
-      const { etag, versionId } = bucket.put("k", "bytes");
-      bucket.put("k.bak", "bytes");
-      const entry = { ...(await logged("k")), pin: { etag } };
-      change();
-      expect((await readAll(store, entry)).toString()).toBe("bytes");
-      expect(double.requests.at(-1)?.versionId).toBe(versionId);
-    },
-  );
-
-  test("another key with the same ETag is never taken instead", async () => {
-    const { etag } = bucket.put("k", "bytes");
-    bucket.put("k.bak", "bytes");
-    const entry = { ...(await logged("k")), pin: { etag } };
-    bucket.deleteVersion("k", bucket.versionsOf("k")[0]?.versionId ?? "");
-    expect((await faultOf(open(entry))).kind).toBe("drifted");
-  });
-
-  test("pinned by ETag and overwritten without versions, it has drifted", async () => {
-    bucket.versioning = "never";
-    const entry = await put("bytes");
-    bucket.put("k", "BYTES");
-    const fault = await faultOf(open(entry));
-    expect([fault.kind, fault.message]).toEqual([
-      "drifted",
-      expect.stringContaining("overwritten"),
-    ]);
-  });
-
   test("a pinned object shorter than a range of it is corrupt", async () => {
     const entry = await put("bytes");
     expect((await faultOf(open({ ...entry, sizeBytes: 100 }, { start: 50, end: 60 }))).kind).toBe(

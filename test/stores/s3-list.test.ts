@@ -226,21 +226,6 @@ describe("where versions cannot be listed", () => {
 });
 
 describe("what a uri names", () => {
-  test("?versionId= names that version and records its own ETag", async () => {
-    const bucket = double.bucket("b");
-    const old = bucket.put("k", "old bytes");
-    bucket.put("k", "new");
-    const [listed] = await list(`s3://b/k?versionId=${old.versionId}`);
-    expect(listed).toMatchObject({
-      key: "k",
-      single: true,
-      sizeBytes: 9,
-      uri: "s3://b/k",
-      pin: { versionId: old.versionId, etag: old.etag },
-    });
-    expect(listed && (await readAll(store, entryOf(listed))).toString()).toBe("old bytes");
-  });
-
   test("a version that is not there, or is a delete marker, is not-found", async () => {
     const bucket = double.bucket("b");
     bucket.put("k", "x");
@@ -255,18 +240,6 @@ describe("what a uri names", () => {
     bucket.put("k", "x");
     double.upset({ operation: "HeadObject" }, { answerWithVersion: "null" });
     expect((await faultOf(list("s3://b/k?versionId=v1"))).kind).toBe("usage");
-  });
-
-  test.each([
-    ["my_dir", "application/x-directory"],
-    ["my_dir/", "binary/octet-stream"],
-    ["my_dir/sub/", "application/x-directory; charset=UTF-8"],
-  ])("the directory marker %s is recognised and not listed", async (marker, contentType) => {
-    const bucket = double.bucket("b");
-    bucket.put(marker, "", { contentType });
-    bucket.put("my_dir/sub/a", "1");
-    expect(keysOf(await list("s3://b/my_dir"))).toEqual(["sub/a"]);
-    expect(keysOf(await list("s3://b/my_dir/"))).toEqual(["sub/a"]);
   });
 
   test("a marker whose children are pages away is still one", async () => {

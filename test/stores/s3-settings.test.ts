@@ -17,7 +17,7 @@ import type { Holder } from "../../src/stores/s3/credential-chain.js";
 import { credentialChain } from "../../src/stores/s3/credential-chain.js";
 import { openCredentials } from "../../src/stores/s3/credentials.js";
 import { resolveOrigin } from "../../src/stores/s3/origin.js";
-import { needsPathStyle, readSettings } from "../../src/stores/s3/settings.js";
+import { readSettings } from "../../src/stores/s3/settings.js";
 import { openS3Store } from "../../src/stores/s3/store.js";
 import { openStores } from "../../src/stores/schemes.js";
 import type { Environment } from "../../src/stores/store.js";
@@ -119,27 +119,6 @@ describe("endpoint", () => {
       ]);
       expect(fault.message).not.toContain("secret");
     }
-  });
-
-  test.each([
-    ["https://cwobject.com", false],
-    ["http://cwlota.com", false],
-    ["https://object.lga.coreweave.com", false],
-    ["https://accel-object.ord.coreweave.com", false],
-    ["https://s3.eu-west-1.amazonaws.com", false],
-    ["http://cwobject.com", true],
-    ["https://cwlota.com", true],
-    ["http://object.lga.coreweave.com", true],
-    ["https://object.coreweave.com", true],
-    ["https://evil-cwobject.com", true],
-    ["https://cwobject.com.example.org", true],
-    ["https://cwobject.com:8443", true],
-    ["http://127.0.0.1:9000", true],
-    ["http://[::1]:9000", true],
-    ["http://localhost:9000", true],
-    ["https://minio.example.org", true],
-  ])("%s is addressed by path: %s", (endpoint, expected) => {
-    expect(needsPathStyle(endpoint)).toBe(expected);
   });
 
   test.each([
