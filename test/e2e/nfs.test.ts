@@ -229,6 +229,21 @@ describe.runIf(READY)("a server that fails", () => {
   });
 });
 
+test.runIf(READY).each([
+  ["open", /^sub\/a$/, /Cannot list file:.*\/nas\/sub\/a: permission denied/],
+  ["opendir", /^sub$/, /Cannot list file:.*\/nas\/sub: permission denied/],
+] as const)(
+  "what may not be read, by %s, is named and nothing is logged",
+  async (op, path, words) => {
+    const { rig, fs, nas } = await world({ "sub/a": "first", b: "second" });
+    await using _ = rig;
+    await fs.fail("EACCES", { ops: [op], path });
+    const outcome = await rig.run("log", "nas", "--type", "dataset", "--ref", `file://${nas}`);
+    expect(outcome).toMatchObject({ code: 4, stderr: expect.stringMatching(words) as string });
+    expect(await rig.json("ls")).toEqual({ collections: [] });
+  },
+);
+
 test.runIf(READY)("a slow server is waited for as long as bytes come", async () => {
   const bytes = Buffer.alloc(2_000_000, "slow ");
   const { rig, fs, nas } = await world({ a: bytes });

@@ -45,7 +45,7 @@ export class FaultFs implements AsyncDisposable {
     child.stdin.on("error", () => undefined);
     let complaint = "";
     child.stderr.setEncoding("utf8").on("data", (text: string) => (complaint += text));
-    const mounted = deferred<void>();
+    const mounted: Deferred<void> = deferred();
     child.on("exit", () => {
       mounted.reject(new Error(`the fault layer ended: ${complaint}`));
     });
@@ -65,7 +65,7 @@ export class FaultFs implements AsyncDisposable {
   }
 
   /** Answers operations with an error. */
-  fail(code: "EIO" | "ESTALE" | "ETIMEDOUT" | "ENOENT", target: Target): Promise<Upset> {
+  fail(code: "EACCES" | "EIO" | "ENOENT" | "ESTALE" | "ETIMEDOUT", target: Target): Promise<Upset> {
     return this.#upset({ action: "fail", errno: constants.errno[code] }, target);
   }
 
@@ -103,8 +103,8 @@ export class Upset {
   /** Settles when it is in force. */
   readonly begun: Promise<void>;
   readonly #met: string[] = [];
-  readonly #begun = deferred<void>();
-  readonly #ended = deferred<void>();
+  readonly #begun: Deferred<void> = deferred();
+  readonly #ended: Deferred<void> = deferred();
   readonly #askToEnd: () => void;
   #ending = false;
   #waiting: { readonly count: number; readonly reached: Deferred<void> }[] = [];
@@ -121,7 +121,7 @@ export class Upset {
 
   /** Settles when it has met so many operations. */
   reached(count: number): Promise<void> {
-    const reached = deferred<void>();
+    const reached: Deferred<void> = deferred();
     this.#waiting.push({ count, reached });
     this.#look();
     return reached.promise;
