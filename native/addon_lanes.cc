@@ -24,6 +24,14 @@ constexpr size_t kMostThreads = 1024;
 /// Children of a directory that are looked at in one job.
 constexpr size_t kChildrenAtOnce = 256;
 
+/// False when the process ends: Node still empties its queues then, but no JavaScript may run.
+bool RunsJavaScript(napi_env env) {
+  napi_value array, value;
+  return env != nullptr && napi_create_array(env, &array) == napi_ok &&
+         napi_get_undefined(env, &value) == napi_ok &&
+         napi_set_element(env, array, 0, value) == napi_ok;
+}
+
 class Lane {
  public:
   Lane(Napi::Env env, size_t threads) : threads_(threads, kBufferBytes) {
@@ -74,7 +82,7 @@ class Lane {
  private:
   static void RunEvent(Napi::Env env, Napi::Function, Lane*, Event* event) {
     const std::unique_ptr<Event> owned(event);
-    if (static_cast<napi_env>(env) != nullptr) (*event)(env);
+    if (RunsJavaScript(env)) (*event)(env);
   }
   using Queue = Napi::TypedThreadSafeFunction<Lane, Event, RunEvent>;
 

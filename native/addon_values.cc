@@ -6,10 +6,31 @@
 
 namespace refmount {
 
+namespace {
+
+/// As Node writes it; libuv has no names for what network file systems answer.
+const char* NameOf(int number) {
+  switch (number) {
+    case ESTALE:
+      return "ESTALE";
+    case EDQUOT:
+      return "EDQUOT";
+    case EUCLEAN:
+      return "EUCLEAN";
+    case ENOLINK:
+      return "ENOLINK";
+    case EKEYEXPIRED:
+      return "EKEYEXPIRED";
+    default:
+      return uv_err_name(-number);
+  }
+}
+
+}  // namespace
+
 Napi::Error MakeError(Napi::Env env, const Failure& failure) {
-  const char* code = uv_err_name(-failure.number);
-  std::string message =
-      std::string(code) + ": " + uv_strerror(-failure.number) + ", " + failure.syscall;
+  const char* code = NameOf(failure.number);
+  std::string message = std::string(code) + ": " + strerror(failure.number) + ", " + failure.syscall;
   if (!failure.path.empty()) message += " '" + failure.path + "'";
   if (!failure.detail.empty()) message += " (" + failure.detail + ")";
   Napi::Error error = Napi::Error::New(env, message);

@@ -96,8 +96,8 @@ class Asker {
     );
   }
 
-  openDirectory(path: string): Promise<OpenDirectory> {
-    return this.#ask(formatFileUri(path), async () => {
+  openDirectory(path: string, uri: string): Promise<OpenDirectory> {
+    return this.#ask(uri, async () => {
       const fileSystem = fileSystems.at(path);
       const directory = await fileSystem.run(
         path,
@@ -105,7 +105,7 @@ class Asker {
         (lane) => lane.openDirectory(path),
         (late) => late.close(),
       );
-      return new OpenDirectory(path, fileSystem, directory);
+      return new OpenDirectory(path, uri, fileSystem, directory);
     });
   }
 
@@ -121,11 +121,13 @@ class Asker {
 /** A directory of the tree that is being read. */
 class OpenDirectory {
   readonly #path: string;
+  readonly #uri: string;
   readonly #fileSystem: FileSystem;
   readonly #directory: LaneDirectory;
 
-  constructor(path: string, fileSystem: FileSystem, directory: LaneDirectory) {
+  constructor(path: string, uri: string, fileSystem: FileSystem, directory: LaneDirectory) {
     this.#path = path;
+    this.#uri = uri;
     this.#fileSystem = fileSystem;
     this.#directory = directory;
   }
@@ -135,7 +137,7 @@ class OpenDirectory {
     try {
       return await this.#fileSystem.run(this.#path, patience, () => this.#directory.next());
     } catch (error) {
-      throw listFault(error, formatFileUri(this.#path));
+      throw listFault(error, this.#uri);
     }
   }
 
@@ -225,7 +227,8 @@ class Walk {
   }
 
   async #enter(prefix: string): Promise<Level> {
-    const directory = await this.#asker.openDirectory(join(this.#root, prefix));
+    const key = prefix.slice(0, -1);
+    const directory = await this.#asker.openDirectory(join(this.#root, key), this.#uriOf(key));
     return { prefix, directory, children: [], at: 0, listed: false };
   }
 

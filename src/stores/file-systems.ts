@@ -22,6 +22,8 @@ const LANE_THREADS = Math.max(REMOTE_AT_ONCE, availableParallelism());
 const TABLE_MS = 1_000;
 const LINKS_MS = 10_000;
 const MAX_KNOWN = 10_000;
+/** A timer may fire that early by another clock, and whoever has time left would wait all over again. */
+const EARLY_MS = 2;
 /** As the kernel's. */
 const MAX_LINKS = 40;
 
@@ -215,7 +217,7 @@ class Deadline implements Disposable {
     this.#never.catch(() => undefined);
     this.#timer = setTimeout(() => {
       this.#ended.abort(reason());
-    }, timeoutMs);
+    }, timeoutMs + EARLY_MS);
     if (signal?.aborted === true) this.#forward();
     signal?.addEventListener("abort", this.#forward);
   }

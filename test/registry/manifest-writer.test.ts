@@ -7,6 +7,8 @@ import { canonicalRow, type Entry } from "../../src/model/entry.js";
 import { Fault } from "../../src/model/fault.js";
 import { Manifest } from "../../src/registry/manifest.js";
 import { ManifestWriter } from "../../src/registry/manifest-writer.js";
+import type { SealedManifest } from "../../src/registry/manifest-meta.js";
+import { openSqlite } from "../../src/native/sqlite.js";
 import { wandbDigest } from "../../src/registry/wandb-digest.js";
 import { anEntry, Folder, seal } from "../support/entries.js";
 import { buildIndex } from "../support/index-builder.js";
@@ -15,12 +17,13 @@ import { lacks } from "../support/needs.js";
 const bytewise = (a: Entry, b: Entry): number =>
   Buffer.compare(Buffer.from(a.path), Buffer.from(b.path));
 
-function expectedDigest(entries: readonly Entry[]): string {
+function expectedDigest(entries: readonly Entry[], tail: readonly string[] = []): string {
   const lines = [...entries].sort(bytewise).map((entry) => {
     const { chunks } = entry;
-    const tail = chunks === null ? "" : `\t${createHash("sha256").update(chunks).digest("hex")}`;
-    return `${canonicalRow(entry)}${tail}\n`;
+    const sum = chunks === null ? "" : `\t${createHash("sha256").update(chunks).digest("hex")}`;
+    return `${canonicalRow(entry)}${sum}\n`;
   });
+  for (const line of tail) lines.push(`${line}\n`);
   return createHash("sha256")
     .update(`refmount-manifest-v1\n${lines.join("")}`)
     .digest("hex");
@@ -88,6 +91,91 @@ test("an empty manifest has W&B's digest of nothing and one node", () => {
   expect([...manifest.list("")]).toEqual([]);
   expect(manifest.nodeCount).toBe(1);
   manifest.verify();
+});
+
+/** A tree with empty directories at the top, deep down, and beside names that sort around them. */
+function sealWithEmpty(folder: Folder, directories: readonly string[]): SealedManifest {
+  using writer = ManifestWriter.create(folder.path);
+  for (const path of directories) writer.addDirectory(path);
+  for (const entry of TRICKY) writer.add(entry);
+  return writer.seal();
+}
+
+test("empty directories have lines of their own in the manifest's digest, and none in W&B's", () => {
+  using folder = new Folder();
+  const plain = seal(folder.path, TRICKY);
+  const sealed = sealWithEmpty(folder, ["z", "aa/b/empty", "aa/e/f"]);
+  expect(sealed).toMatchObject({ wandbDigest: plain.wandbDigest, files: TRICKY.length });
+  expect(sealed.digest).toBe(expectedDigest(TRICKY, ['["aa/b/empty/"]', '["aa/e/f/"]', '["z/"]']));
+  using manifest = Manifest.open(folder.path, sealed.digest);
+  manifest.verify();
+  expect([...manifest.emptyDirectories()]).toEqual(["aa/b/empty", "aa/e/f", "z"]);
+  expect(manifest.find("aa/b/empty")).toMatchObject({ kind: "directory", childCount: 0 });
+  expect([...manifest.list("z")]).toEqual([]);
+  expect([...manifest.list("aa")].map(({ path }) => path)).toContain("aa/e");
+  expect([...manifest.entries()]).toHaveLength(TRICKY.length);
+});
+
+test("empty directories stand in the index as its description asks for", () => {
+  using folder = new Folder();
+  const emptyDirectories = ["z", "aa/b/empty", "aa/e/f", "a-b/0"];
+  const sealed = sealWithEmpty(folder, emptyDirectories);
+  using manifest = Manifest.open(folder.path, sealed.digest);
+  const files = TRICKY.map(({ path, sizeBytes, mtimeMs }) => ({
+    path,
+    sizeBytes,
+    mtimeMs: mtimeMs ?? 0,
+  }));
+  const built = buildIndex(files, {
+    manifestDigest: sealed.digest,
+    rootMtimeMs: manifest.createdMs,
+    emptyDirectories,
+  });
+  expect(readFileSync(manifest.ensureIndex()).equals(built.bytes)).toBe(true);
+});
+
+test("a directory that gets a file after all changes nothing", () => {
+  using folder = new Folder();
+  const plain = seal(folder.path, TRICKY);
+  expect(sealWithEmpty(folder, ["aa", "aa/b", "b"])).toEqual(plain);
+});
+
+test("an empty directory in the place of a file is refused, in either order", () => {
+  using folder = new Folder();
+  using writer = ManifestWriter.create(folder.path);
+  writer.addDirectory("empty/below");
+  writer.add(anEntry("file"));
+  for (const work of [
+    () => writer.add(anEntry("empty")),
+    () => writer.add(anEntry("empty/below")),
+    () => writer.addDirectory("file"),
+    () => writer.addDirectory("file/below"),
+    () => writer.addDirectory("../up"),
+  ]) {
+    expect(faultOf(work).kind).toBe("usage");
+  }
+  const sealed = writer.seal();
+  expect(sealed.files).toBe(1);
+  using manifest = Manifest.open(folder.path, sealed.digest);
+  expect([...manifest.emptyDirectories()]).toEqual(["empty/below"]);
+});
+
+test("a manifest without empty directories has the format and the keys that it always had", () => {
+  using folder = new Folder();
+  const metaOf = ({ digest }: SealedManifest): Map<string, string> => {
+    const db = openSqlite(join(folder.path, `${digest}.manifest`));
+    const rows = db.prepare("SELECT key, value FROM meta").all() as {
+      key: string;
+      value: string;
+    }[];
+    db.close();
+    return new Map(rows.map(({ key, value }) => [key, value]));
+  };
+  const plain = metaOf(seal(folder.path, TRICKY));
+  expect(plain.get("format")).toBe("1");
+  expect(plain.has("empty_directories")).toBe(false);
+  const other = metaOf(sealWithEmpty(folder, ["z"]));
+  expect([other.get("format"), other.get("empty_directories")]).toEqual(["2", "1"]);
 });
 
 test("the index has the bytes that its description asks for", () => {

@@ -4,6 +4,7 @@ import { expect, test } from "vitest";
 import { NO_PIN } from "../../src/model/pin.js";
 import { openSqlite } from "../../src/native/sqlite.js";
 import { Manifest } from "../../src/registry/manifest.js";
+import { ManifestWriter } from "../../src/registry/manifest-writer.js";
 import { anEntry, Folder, seal } from "../support/entries.js";
 
 const PATHS = ["a", "a-b/x", "a.txt", "dir/b", "dir/b-c/x", "dir/b/x", "dir/c"].filter(
@@ -201,6 +202,29 @@ test.each([
   using folder = new Folder();
   const { digest } = seal(folder.path, ENTRIES);
   tamper(folder, digest, sql);
+  using manifest = Manifest.open(folder.path, digest);
+  expect(() => manifest.verify()).toThrow(expect.objectContaining({ kind: "corrupt" }));
+});
+
+test.each([
+  "DELETE FROM directory WHERE path = 'empty'",
+  "UPDATE directory SET path = 'emptied' WHERE path = 'empty'",
+  "INSERT INTO directory (id, path) VALUES (99, 'more')",
+])("verify finds that an empty directory was changed: %s", (sql) => {
+  using folder = new Folder();
+  using writer = ManifestWriter.create(folder.path);
+  for (const entry of ENTRIES) writer.add(entry);
+  writer.addDirectory("empty");
+  const { digest } = writer.seal();
+  tamper(folder, digest, sql);
+  using manifest = Manifest.open(folder.path, digest);
+  expect(() => manifest.verify()).toThrow(expect.objectContaining({ kind: "corrupt" }));
+});
+
+test("verify finds an empty directory in a manifest that was sealed without any", () => {
+  using folder = new Folder();
+  const { digest } = seal(folder.path, ENTRIES);
+  tamper(folder, digest, "INSERT INTO directory (id, path) VALUES (99, 'more')");
   using manifest = Manifest.open(folder.path, digest);
   expect(() => manifest.verify()).toThrow(expect.objectContaining({ kind: "corrupt" }));
 });

@@ -7,6 +7,7 @@ import {
   chmod,
   mkdir,
   mkdtemp,
+  readdir,
   rename,
   rm,
   stat,
@@ -21,6 +22,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import type { Entry } from "../../src/model/entry.js";
 import { openFileStore } from "../../src/stores/file.js";
 import { formatFileUri } from "../../src/stores/uri.js";
+import { FaultFs } from "../support/fault-fs.js";
+import { lacks } from "../support/needs.js";
 import type { StoreUnderTest } from "../contract/store.js";
 import {
   collect,
@@ -211,6 +214,99 @@ describe("listing files", () => {
     expect((await faultOf(collect(store.list(uri, listOptions())))).message).toContain("a socket");
     server.close();
   });
+
+  test.skipIf(lacks("root"))("devices are refused by name, and links to them", async () => {
+    await put("data/a", "x");
+    execFileSync("mknod", [join(root, "data/null"), "c", "1", "3"]);
+    await symlink("null", join(root, "data/link"));
+    const uri = formatFileUri(join(root, "data"));
+    const { kind, message } = await faultOf(collect(store.list(uri, listOptions())));
+    expect(kind).toBe("usage");
+    expect(message).toMatch(/data\/null is a device, not a file: move it away/);
+    expect(message).toMatch(/data\/link is a symbolic link to a device, not to a file: remove it/);
+  });
+
+  test("of many bad files the first ten are named, and what is good is listed no further", async () => {
+    await mkdir(join(root, "data"));
+    for (let index = 0; index < 12; index++) {
+      await symlink("nowhere", join(root, `data/link${index}`));
+    }
+    await put("data/sub/good", "x");
+    const uri = formatFileUri(join(root, "data"));
+    const many = await faultOf(collect(store.list(uri, listOptions())));
+    expect(many.kind).toBe("usage");
+    expect(many.message).toMatch(/^More than 10 files of file:.*data cannot be logged/);
+    expect(many.message.split("\n")).toHaveLength(11);
+    for (let index = 2; index < 12; index++) await rm(join(root, `data/link${index}`));
+    const two = await faultOf(collect(store.list(uri, listOptions())));
+    expect(two.message).toMatch(
+      /^2 files of .*\n {2}file:.*data\/link[01] is a symbolic link that leads nowhere.*\n {2}file:/,
+    );
+  });
+
+  test("links that lead in a circle are refused by name", async () => {
+    await put("data/a", "x");
+    await symlink("two", join(root, "data/one"));
+    await symlink("one", join(root, "data/two"));
+    const fault = await faultOf(
+      collect(store.list(formatFileUri(join(root, "data")), listOptions())),
+    );
+    expect(fault.message).toMatch(/data\/one is a symbolic link that leads nowhere/);
+    expect(fault.message).toMatch(/data\/two is a symbolic link that leads nowhere/);
+  });
+
+  test("a name with a real U+FFFD in it is a name like others", async () => {
+    await put("data/odd-\ufffd", "x");
+    const listed = await collect(store.list(formatFileUri(join(root, "data")), listOptions()));
+    expect(listed.map(({ key }) => key)).toEqual(["odd-\ufffd"]);
+  });
+
+  test("a tree of 500 levels is walked to its end", async () => {
+    const deep = "d/".repeat(500);
+    await mkdir(join(root, "data", deep), { recursive: true });
+    for (const level of [1, 250, 500]) await put(`data/${"d/".repeat(level)}file`, "x");
+    const before = (await readdir("/proc/self/fd")).length;
+    const listed = await collect(store.list(formatFileUri(join(root, "data")), listOptions()));
+    expect(listed.map(({ key }) => key.split("/").length - 1).sort((a, b) => a - b)).toEqual([
+      1, 250, 500,
+    ]);
+    await expect
+      .poll(async () => (await readdir("/proc/self/fd")).length)
+      .toBeLessThan(before + 20);
+  });
+
+  test("100,000 files in one directory are listed in one go", async () => {
+    await put("data/one", "x");
+    await put("data/two", "y");
+    const script = `import os, sys
+for i in range(49_999):
+    os.link("one", f"a{i}")
+    os.link("two", f"b{i}")`;
+    execFileSync("python3", ["-c", script], { cwd: join(root, "data") });
+    const uri = formatFileUri(join(root, "data"));
+    const keys = new Set<string>();
+    for await (const { key } of store.list(uri, listOptions({ maxObjects: 100_000 })))
+      keys.add(key);
+    expect(keys.size).toBe(100_000);
+  });
+
+  test.skipIf(lacks("root", "fuse", "python3"))(
+    "what goes away between its directory and itself is left out",
+    async () => {
+      await put("behind/a", "x");
+      await put("behind/sub/b", "x");
+      await put("behind/sub/c", "x");
+      await mkdir(join(root, "nas"));
+      await using fs = await FaultFs.mount(join(root, "behind"), join(root, "nas"));
+      await fs.fail("ENOENT", { ops: ["lookup"], path: /^a$|^sub\/b$/ });
+      const listed = await collect(store.list(formatFileUri(join(root, "nas")), listOptions()));
+      expect(listed.map(({ key }) => key)).toEqual(["sub/c"]);
+      await fs.fail("ENOENT", { ops: ["opendir"], path: /^sub$/ });
+      await put("behind/d", "x");
+      const fewer = await collect(store.list(formatFileUri(join(root, "nas")), listOptions()));
+      expect(fewer.map(({ key }) => key)).toEqual(["d"]);
+    },
+  );
 
   test("a name that is not UTF-8 is refused, not garbled", async () => {
     const data = join(root, "data");
