@@ -12,6 +12,7 @@ import type { ManifestWriter } from "../registry/manifest-writer.js";
 import { listFault } from "../stores/file-fault.js";
 import { entryPath } from "./entry-path.js";
 import { uncheckedDigest, type Finder, type Found } from "./find.js";
+import { checkGiven } from "./given-digest.js";
 import { hashLocalFile, type Hashed } from "./hash-file.js";
 import { hashObject } from "./hash-object.js";
 import { inOrder } from "./in-order.js";
@@ -41,13 +42,18 @@ interface Collected {
   readonly entry: Omit<Entry, "path"> | null;
 }
 
+/** Reads asked for at once; how many of them run is decided by kind. */
+const READS_AT_ONCE = 512;
+const READS_WINDOW = 4_096;
 /** Local files hashed at once: reading and hashing keep a core each. */
 const LOCAL_AT_ONCE = availableParallelism();
-/** Objects read at once: enough to hide the latency of small ones. */
-const READS_AT_ONCE = 32;
-const READS_WINDOW = 256;
-/** More than a page of any store's listing, so that the next one is asked for while one is written. */
-const FOUND_AHEAD = 10_000;
+/** Objects of stores read at once: enough to hide the latency of small ones. */
+const REMOTE_AT_ONCE = 32;
+/**
+ * More than a page of any store's listing (Azure's have 5,000 rows), so that the next one is asked for
+ * while one is written.
+ */
+const FOUND_AHEAD = 6_000;
 
 /**
  * Adds an entry for every object that `sources` name.
@@ -74,6 +80,7 @@ class Collecting {
   readonly leftOut = new LeftOut();
   readonly #options: CollectOptions;
   readonly #localPlaces = new Budget(LOCAL_AT_ONCE);
+  readonly #remotePlaces = new Budget(REMOTE_AT_ONCE);
 
   constructor(options: CollectOptions) {
     this.#options = options;
@@ -129,20 +136,26 @@ class Collecting {
     }
   }
 
-  #hashObject(found: Found, signal: AbortSignal): Promise<Hashed> {
+  async #hashObject(found: Found, signal: AbortSignal): Promise<Hashed> {
     const { fetch, timeoutMs, onBytes } = this.#options;
     const entry = { path: found.key, ...entryOf(found, null) };
-    return hashObject(entry, fetch, { timeoutMs, signal, onBytes });
+    const release = await this.#remotePlaces.acquire(1, signal);
+    try {
+      return await hashObject(entry, fetch, { timeoutMs, signal, onBytes });
+    } finally {
+      release();
+    }
   }
 
   async #hashFile(found: Found, path: string, signal: AbortSignal): Promise<Hashed> {
-    const { listed, given } = found;
+    const { uri } = found.listed;
     const release = await this.#localPlaces.acquire(1, signal);
     try {
-      const watch = { signal, onBytes: this.#options.onBytes };
-      return await hashLocalFile(path, listed.uri, watch, given);
+      const hashed = await hashLocalFile(path, uri, { signal, onBytes: this.#options.onBytes });
+      if (found.given !== null) await checkGiven(path, uri, hashed, found.given);
+      return hashed;
     } catch (error) {
-      throw listFault(error, listed.uri);
+      throw listFault(error, uri);
     } finally {
       release();
     }

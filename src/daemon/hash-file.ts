@@ -2,7 +2,6 @@
 
 import { open, stat, type FileHandle } from "node:fs/promises";
 import { CHUNK_BYTES, type DigestAlgorithm, type Digests } from "../model/digest.js";
-import type { GivenDigest } from "../model/digest-text.js";
 import { Fault } from "../model/fault.js";
 import { addon, type Hashes } from "../native/addon.js";
 import { sameFile } from "../stores/file.js";
@@ -30,22 +29,14 @@ const FILE_ALGORITHMS: readonly DigestAlgorithm[] = ["md5"];
 
 /**
  * Hashes a local file: MD5, SHA-256 and chunks.
- * @param given what its bytes must be, if anybody says so.
- * @throws Fault `drifted` when it changed meanwhile; `corrupt` for other bytes than given; an error
- * with a `code` when it cannot be read.
+ * @throws Fault `drifted` when it changed meanwhile; an error with a `code` when it cannot be read.
  */
-export async function hashLocalFile(
-  path: string,
-  uri: string,
-  watch: HashWatch,
-  given: GivenDigest | null = null,
-): Promise<Hashed> {
-  const algorithms = [...new Set([...FILE_ALGORITHMS, ...algorithmsOf(given)])];
+export async function hashLocalFile(path: string, uri: string, watch: HashWatch): Promise<Hashed> {
   const before = await stat(path, { bigint: true });
   const hashes =
     before.size <= BigInt(WHOLE_BYTES)
-      ? await addon().hashFile(path, { algorithms })
-      : await hashInPieces(path, algorithms, watch);
+      ? await addon().hashFile(path, { algorithms: FILE_ALGORITHMS })
+      : await hashInPieces(path, watch);
   const after = await stat(path, { bigint: true });
   if (!sameFile(before, after) || BigInt(hashes.sizeBytes) !== after.size) {
     throw new Fault(
@@ -55,20 +46,7 @@ export async function hashLocalFile(
     );
   }
   if (before.size <= BigInt(WHOLE_BYTES)) watch.onBytes(hashes.sizeBytes);
-  const actual = given === null ? undefined : hashes.digests[given.algorithm];
-  if (given !== null && actual !== given.value) {
-    throw new Fault(
-      "corrupt",
-      `${uri} has the ${given.algorithm} ${actual ?? "none"}, given was ${given.value}`,
-      { subject: uri },
-    );
-  }
   return keptHashes(hashes, ["sha256", "md5"]);
-}
-
-/** What has to be computed to compare; SHA-256 always is. */
-function algorithmsOf(given: GivenDigest | null): readonly DigestAlgorithm[] {
-  return given === null || given.algorithm === "sha256" ? [] : [given.algorithm];
 }
 
 /** What a manifest keeps of `hashes`: the digests of `algorithms`, and the chunks. */
@@ -80,12 +58,8 @@ export function keptHashes(hashes: Hashes, algorithms: readonly DigestAlgorithm[
   };
 }
 
-async function hashInPieces(
-  path: string,
-  algorithms: readonly DigestAlgorithm[],
-  watch: HashWatch,
-): Promise<Hashes> {
-  const hasher = addon().openHasher({ algorithms });
+async function hashInPieces(path: string, watch: HashWatch): Promise<Hashes> {
+  const hasher = addon().openHasher({ algorithms: FILE_ALGORITHMS });
   const file = await open(path);
   try {
     // Two buffers: one is read into while the other is hashed.
