@@ -44,8 +44,11 @@ const READS_AT_ONCE = 512;
 const READS_WINDOW = 4_096;
 /** Objects of stores among them: enough to hide the latency of small ones. */
 const REMOTE_AT_ONCE = 32;
-/** More than a page of any store's listing, so that the next one is asked for while one is written. */
-const FOUND_AHEAD = 10_000;
+/**
+ * More than a page of any store's listing (Azure's have 5,000 rows), so that the next one is asked for
+ * while one is written.
+ */
+const FOUND_AHEAD = 6_000;
 
 /**
  * Adds an entry for every object that `sources` name.

@@ -4,8 +4,8 @@
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
 import { addAbortSignal, type Readable } from "node:stream";
-import { isCryptographic, type GivenDigest } from "../model/digest-text.js";
-import type { Claim, Digests } from "../model/digest.js";
+import type { GivenDigest } from "../model/digest-text.js";
+import type { Digests } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
 import { immutableVersion, NO_PIN } from "../model/pin.js";
@@ -14,6 +14,7 @@ import { isKnownScheme, schemeOf } from "../stores/schemes.js";
 import type { Listed, Store } from "../stores/store.js";
 import { isArtifactUri, type ArtifactEntry, type ArtifactSources } from "./artifact-source.js";
 import { atLine, readList, type ListLine } from "./file-list.js";
+import { withGiven } from "./given-digest.js";
 import { inOrder } from "./in-order.js";
 import { listFile, type LogSource } from "./log-source.js";
 
@@ -188,7 +189,7 @@ export class Finder {
       ? this.#copied(this.#options.artifacts.one(uri), checksum)
       : await this.#stat(line, checksum, signal);
     const placed = { ...found, key: path ?? found.key, base: source.base, single: false, where };
-    return digest === null ? placed : withDigest(placed, digest);
+    return digest === null ? placed : withGiven(placed, digest);
   }
 
   async #stat(line: ListLine, checksum: boolean, signal: AbortSignal): Promise<Found> {
@@ -251,35 +252,6 @@ export class Finder {
 /** The entry digest of an object that is not checked, as W&B makes it: of its uri alone. */
 export function uncheckedDigest(uri: string): string {
   return schemeOf(uri) === "file" ? createHash("md5").update(uri).digest("base64") : uri;
-}
-
-/**
- * `found` with the digest that a list gives. A cryptographic one says which bytes these must be; a
- * checksum is a claim like the store's own. Of a local file it is only compared, since its bytes are
- * read and hashed anyway.
- * @throws Fault `corrupt` when it contradicts what is known.
- */
-function withDigest(found: Found, given: GivenDigest): Found {
-  const { algorithm, value } = given;
-  const { listed } = found;
-  const claimed = listed.claims.find((claim) => claim.algorithm === algorithm)?.value;
-  refuseOther(found.digests[algorithm], given, "its entry has");
-  refuseOther(claimed, given, "the store holds");
-  if (listed.localPath !== undefined) return { ...found, given };
-  if (isCryptographic(algorithm)) {
-    return { ...found, given, digests: { ...found.digests, [algorithm]: value } };
-  }
-  const claim: Claim = { algorithm, value, source: "checksum" };
-  const others = listed.claims.filter((other) => other.algorithm !== algorithm);
-  return { ...found, given, listed: { ...listed, claims: [...others, claim] } };
-}
-
-function refuseOther(known: string | undefined, given: GivenDigest, whose: string): void {
-  if (known === undefined || known === given.value) return;
-  throw new Fault(
-    "corrupt",
-    `The list gives the ${given.algorithm} ${given.value}, ${whose} ${known}: these are other bytes`,
-  );
 }
 
 function refuseUnversioned({ pin, uri }: Entry): void {

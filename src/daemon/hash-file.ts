@@ -11,6 +11,7 @@ import { listFault } from "../stores/file-fault.js";
 import { fileSystems, REMOTE_AT_ONCE, type FileSystem } from "../stores/file-systems.js";
 import { retry } from "../stores/retry.js";
 import { RETRY_TIMEOUT_MS } from "../stores/store.js";
+import { otherBytes } from "./given-digest.js";
 
 export interface Hashed {
   readonly sizeBytes: number;
@@ -32,7 +33,7 @@ export interface LocalFile {
   /** As it was listed. */
   readonly sizeBytes: number;
   /** What its bytes must be, if anybody says so. */
-  readonly given?: GivenDigest | null;
+  readonly given: GivenDigest | null;
 }
 
 /** Files hashed by one call, and their bytes: a few milliseconds of work. */
@@ -60,15 +61,6 @@ export function hashLocalFile(file: LocalFile, watch: HashWatch): Promise<Hashed
 function algorithmsFor(batch: readonly Waiting[]): readonly DigestAlgorithm[] {
   const given = batch.flatMap(({ file }) => file.given?.algorithm ?? []);
   return [...new Set([...FILE_ALGORITHMS, ...given])].filter((name) => name !== "sha256");
-}
-
-/** The fault for a file with other bytes than somebody gave; null when nobody did, or they are those. */
-function otherBytes({ uri, given }: LocalFile, { digests }: HashedFile): Fault | null {
-  if (given === undefined || given === null || digests[given.algorithm] === given.value)
-    return null;
-  const actual = digests[given.algorithm] ?? "none";
-  const message = `${uri} has the ${given.algorithm} ${actual}, given was ${given.value}`;
-  return new Fault("corrupt", message, { subject: uri });
 }
 
 /** What a manifest keeps of `hashes`: the digests of `algorithms`, and the chunks. */
@@ -143,7 +135,8 @@ class HashQueue {
           reject(changed(file));
         } else {
           if (batch.length > 1) watch.onBytes(result.sizeBytes);
-          const other = otherBytes(file, result);
+          const { uri, given } = file;
+          const other = given === null ? null : otherBytes(uri, result.digests, given);
           if (other === null) resolve(toHashed(result));
           else reject(other);
         }

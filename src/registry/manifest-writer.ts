@@ -5,18 +5,14 @@ import { existsSync, utimesSync } from "node:fs";
 import { assuranceOf, type Assurance } from "../model/assurance.js";
 import { toColumns, type Entry } from "../model/entry.js";
 import { Fault } from "../model/fault.js";
-import { checkPath, comparePaths } from "../model/path.js";
+import { checkPath } from "../model/path.js";
 import { DirectoryTable } from "./directory-table.js";
 import { describeManifest, Manifest } from "./manifest.js";
 import {
-  canonicalDirectoryLine,
-  canonicalLine,
   depthOf,
-  EMPTY_DIRECTORIES,
   ENTRY_COLUMNS,
   entryCheck,
   indexPath,
-  ManifestDigest,
   MANIFEST_INDEX,
   MANIFEST_SCHEMA,
   manifestPath,
@@ -28,9 +24,9 @@ import {
   type EntryValues,
 } from "./manifest-file.js";
 import { countsBy, writeMeta, type ManifestSums, type SealedManifest } from "./manifest-meta.js";
+import { digestsOf, PathDigests } from "./path-digests.js";
 import { Database, type Statement } from "./sqlite.js";
 import { Staging } from "./staging.js";
-import { WandbDigest } from "./wandb-digest.js";
 
 const FILE = 0;
 const DIRECTORY = 1;
@@ -255,7 +251,7 @@ export class ManifestWriter implements Disposable {
     db.pragma(`cache_size = -${CACHE_KIB}`);
     return db.write(() => {
       db.exec(MANIFEST_SCHEMA);
-      const inPathOrder = new Digests();
+      const inPathOrder = new PathDigests();
       const { nodes, ...sums } = this.#copyTree(db, inPathOrder);
       db.exec(MANIFEST_INDEX);
       const emptyDirectories = inPathOrder.addEmptyDirectories(db);
@@ -267,7 +263,7 @@ export class ManifestWriter implements Disposable {
   }
 
   /** Copies the staged tree, giving ids in the order of depth and path. */
-  #copyTree(db: Database, digests: Digests): ManifestSums & { nodes: number } {
+  #copyTree(db: Database, digests: PathDigests): ManifestSums & { nodes: number } {
     const insertEntry = db.prepare<[...EntryValues]>(
       `INSERT INTO entry (${ENTRY_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
     );
@@ -315,53 +311,6 @@ function entryValues(staged: StagedFile, id: number): EntryValues {
   const [, , , path, size, entryDigest, uri, pin, digests, claims, mtime, chunks] = staged;
   const values = [id, path, size, entryDigest, uri, pin, digests, claims, mtime, chunks] as const;
   return [...values, entryCheck(toEntryRow([...values, 0]))];
-}
-
-/**
- * The digests of a manifest from its entries in path order. Ids are given in another order, by depth
- * first, which is the same for a tree whose files are all at one depth: then no second pass is needed.
- */
-class Digests {
-  readonly #digest = new ManifestDigest();
-  readonly #wandbDigest = new WandbDigest();
-  #lastPath = "";
-  #inOrder = true;
-
-  add(values: EntryValues): void {
-    if (!this.#inOrder) return;
-    const row = toEntryRow(values);
-    this.#inOrder = this.#lastPath === "" || comparePaths(this.#lastPath, row.path) < 0;
-    if (!this.#inOrder) return;
-    this.#lastPath = row.path;
-    this.#digest.add(canonicalLine(row));
-    this.#wandbDigest.add(row.path, row.entry_digest);
-  }
-
-  /** Adds the empty directories, after all entries; gives their number. */
-  addEmptyDirectories(db: Database): number {
-    let count = 0;
-    for (const { path } of db.prepare<[], { path: string }>(EMPTY_DIRECTORIES).iterate()) {
-      this.#digest.add(canonicalDirectoryLine(path));
-      count++;
-    }
-    return count;
-  }
-
-  /** Null unless the entries came in path order. */
-  finish(): { digest: string; wandbDigest: string } | null {
-    if (!this.#inOrder) return null;
-    return { digest: this.#digest.finish(), wandbDigest: this.#wandbDigest.finish() };
-  }
-}
-
-function digestsOf(db: Database): { digest: string; wandbDigest: string } {
-  const digests = new Digests();
-  const rows = db.prepare<[], EntryValues>(`SELECT ${ENTRY_COLUMNS} FROM entry ORDER BY path`);
-  for (const values of rows.raw().iterate()) digests.add(values);
-  digests.addEmptyDirectories(db);
-  const finished = digests.finish();
-  if (finished === null) throw new Error("SQLite and comparePaths order paths differently");
-  return finished;
 }
 
 /** True when this manifest is there already, whole. */
