@@ -6,7 +6,9 @@ import { mkdirSync, writeFileSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import { inspect } from "node:util";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import type { Fault } from "../../src/model/fault.js";
 import { openGcsStore } from "../../src/stores/gcs/store.js";
 import type { Environment, Listed, Store, StoreOptions } from "../../src/stores/store.js";
 import { collect, entryOf, faultOf, listOptions, readAll } from "../contract/store.js";
@@ -408,6 +410,8 @@ describe("refusals", () => {
     expect((await faultOf(list(reader))).kind).toBe("unavailable");
     double.upset({ operation: "machine" }, { text: "<html>" });
     expect((await faultOf(list(reader))).kind).toBe("denied");
+    double.upset({ operation: "machine" }, { headers: { "metadata-flavor": "Other" } });
+    expect((await faultOf(list(reader))).kind).toBe("denied");
     expect(await list(reader)).toHaveLength(1);
     const gone = openWith(null, { GCE_METADATA_HOST: "127.0.0.1:9" });
     expect((await faultOf(list(gone))).kind).toBe("unavailable");
@@ -426,6 +430,12 @@ describe("refusals", () => {
     double.tokens.refreshTokens.clear();
     for (const credentials of [SERVICE_ACCOUNT, USER]) {
       const fault = await faultOf(list(openWith(credentials)));
+      expect(everythingIn(fault)).not.toMatch(/secret|PRIVATE KEY|assertion|eyJ/);
+    }
+    const nobody = { https_proxy: "http://127.0.0.1:9" };
+    for (const credentials of [SERVICE_ACCOUNT, USER]) {
+      const fault = await faultOf(list(openWith(credentials, nobody)));
+      expect(fault.kind).toBe("unavailable");
       expect(everythingIn(fault)).not.toMatch(/secret|PRIVATE KEY|assertion|eyJ/);
     }
     double.tokens.accounts.set(ACCOUNT, KEYS.publicKey);
@@ -481,8 +491,6 @@ describe("buckets whose requester pays", () => {
 });
 
 /** A fault with every cause, as a log might print it. */
-function everythingIn(error: unknown): string {
-  if (!(error instanceof Error)) return String(error);
-  const own = Object.getOwnPropertyNames(error).map((name) => String(Reflect.get(error, name)));
-  return [String(error), JSON.stringify(error), ...own, everythingIn(error.cause ?? "")].join("\n");
+function everythingIn(fault: Fault): string {
+  return inspect(fault, { depth: 10, showHidden: true });
 }

@@ -187,6 +187,10 @@ describe("pages", () => {
     expect(keysOf(await list("gs://data/set/"))).toEqual(["a"]);
     double.upset({ operation: "list" }, { text: empty });
     expect(keysOf(await list("gs://data/set"))).toEqual(["a"]);
+    data.put("one", "1");
+    const before = JSON.stringify({ nextPageToken: Buffer.from("on").toString("base64url") });
+    double.upset({ operation: "list" }, { text: before });
+    expect(await list("gs://data/one")).toMatchObject([{ key: "one", single: true }]);
   });
 
   test("a store that repeats a page is noticed", async () => {

@@ -406,6 +406,9 @@ function sendWritten(context: Context, bucket: GcsBucket, written: Written, host
 
 function sendJson({ response, accident }: Context, document: Json): void {
   response.setHeader("content-type", "application/json; charset=UTF-8");
+  for (const [name, value] of Object.entries(accident.headers ?? {})) {
+    response.setHeader(name, value);
+  }
   const bytes = Buffer.from(accident.text ?? JSON.stringify(document));
   const cut = accident.resetAfterBytes;
   if (cut === undefined) {
