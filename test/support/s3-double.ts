@@ -87,6 +87,8 @@ export class S3Double implements AsyncDisposable {
   latencyMs = 0;
   /** Of each answer; 0: as fast as it goes. */
   bytesPerSecond = 0;
+  /** How far its clock is ahead of this machine's. */
+  clockAheadMs = 0;
   /** Tokens that are answered with ExpiredToken. */
   readonly expiredTokens = new Set<string>();
   /** How a request for a bucket of another region is answered. */
@@ -238,7 +240,12 @@ export class S3Double implements AsyncDisposable {
       return;
     }
     const bucket = this.#buckets.get(seen.bucket);
-    const verdict = verify(request, this.keys, bucket?.isPublic === true);
+    const verdict = verify(
+      request,
+      this.keys,
+      bucket?.isPublic === true,
+      Date.now() + this.clockAheadMs,
+    );
     if (!verdict.ok) {
       refuse(response, request, verdict.status, verdict.code);
       return;
