@@ -14,7 +14,7 @@
                   "blobs.cc", "parked.cc", "work_queue.cc", "session.cc",
                   "session_requests.cc", "session_reads.cc", "session_xattrs.cc",
                   "crc.cc", "sha256_pair.cc", "hasher.cc", "hash_file.cc",
-                  "sink.cc", "source.cc", "files.cc",
+                  "sink.cc", "source.cc", "source_hashes.cc", "md5_lanes.cc", "files.cc",
                   "device.cc", "fusermount.cc", "seqpacket.cc"],
       "include_dirs": ["<!(node -p \"require('node-addon-api').include_dir\")"],
       "defines": ["NAPI_VERSION=8", "NODE_ADDON_API_DISABLE_CPP_EXCEPTIONS"],

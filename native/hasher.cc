@@ -16,17 +16,6 @@ namespace {
 /// Bytes that go through every algorithm before the next ones: they stay in the first-level cache.
 constexpr size_t kSliceBytes = 16 * 1024;
 
-std::string Hex(const uint8_t* bytes, size_t size) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string text;
-  text.reserve(2 * size);
-  for (size_t i = 0; i < size; i++) {
-    text += kDigits[bytes[i] >> 4];
-    text += kDigits[bytes[i] & 15];
-  }
-  return text;
-}
-
 template <class Word>
 std::string HexOfWord(Word word) {
   uint8_t bytes[sizeof word];
@@ -45,6 +34,17 @@ bool HexOfDigest(EVP_MD_CTX* context, std::string* text) {
 }
 
 }  // namespace
+
+std::string Hex(const uint8_t* bytes, size_t size) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string text;
+  text.reserve(2 * size);
+  for (size_t i = 0; i < size; i++) {
+    text += kDigits[bytes[i] >> 4];
+    text += kDigits[bytes[i] & 15];
+  }
+  return text;
+}
 
 void Hasher::FreeContext::operator()(evp_md_ctx_st* context) const { EVP_MD_CTX_free(context); }
 

@@ -39,6 +39,9 @@ struct Hashes {
   std::vector<uint32_t> block_crcs;
 };
 
+/// Lower case.
+std::string Hex(const uint8_t* bytes, size_t size);
+
 /// Takes the bytes in order, in pieces of any size.
 class Hasher {
  public:

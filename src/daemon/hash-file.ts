@@ -32,15 +32,12 @@ export interface LocalFile {
   readonly sizeBytes: number;
 }
 
-/** Files hashed by one call, and their bytes: a few milliseconds of work. */
+/** Files hashed by one call, and their bytes: some milliseconds of work. */
 const BATCH_FILES = 32;
-const BATCH_BYTES = 4 * CHUNK_BYTES;
-
-/** Besides SHA-256, which names bytes: the W&B digest of a file is made of its MD5. */
-const FILE_ALGORITHMS: readonly DigestAlgorithm[] = ["md5"];
+const BATCH_BYTES = 8 * CHUNK_BYTES;
 
 /**
- * Hashes a local file: MD5, SHA-256 and chunks. Many may be asked for at once.
+ * Hashes a local file: SHA-256 and chunks, which name bytes, and MD5, of which W&B's digest is made. Many may be asked for at once.
  * @throws Fault `drifted` when it changed meanwhile, `unavailable` when its file system is away for a
  * minute, `not-found`, `denied`; the reason of the signal.
  */
@@ -139,7 +136,7 @@ class HashQueue {
     const { signal, onBytes } = first.watch;
     const patience = { timeoutMs: RETRY_TIMEOUT_MS, signal };
     return this.#fileSystem.run(first.file.path, patience, async (lane, progress) => {
-      const hashing = lane.hashFiles(paths, { algorithms: FILE_ALGORITHMS }, (bytes) => {
+      const hashing = lane.hashFiles(paths, (bytes) => {
         progress();
         if (batch.length === 1 && !signal.aborted) onBytes(bytes);
       });

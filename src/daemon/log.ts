@@ -2,6 +2,7 @@
 // version. All or nothing: until the last step, which is one transaction, there is no version.
 
 import { createHash } from "node:crypto";
+import { availableParallelism } from "node:os";
 import { isDeepStrictEqual } from "node:util";
 import { hexToBase64 } from "../model/digest.js";
 import type { Entry } from "../model/entry.js";
@@ -79,8 +80,8 @@ export interface LogReport {
   readonly revised: boolean;
 }
 
-/** Local files asked to be hashed at once: many, so that small ones are read by the batch. */
-const LOCAL_AT_ONCE = 512;
+/** Local files asked to be hashed at once: some batches of small ones for each core. */
+const LOCAL_AT_ONCE = 128 * availableParallelism();
 /** Objects of stores hashed at once: enough to hide the latency of small ones. */
 const REMOTE_AT_ONCE = 32;
 const WINDOW_PER_SLOT = 8;
@@ -226,7 +227,8 @@ class Collecting {
   async #source(source: LogSource): Promise<void> {
     const local = schemeOf(source.uri) === "file";
     const atOnce = local ? LOCAL_AT_ONCE : REMOTE_AT_ONCE;
-    const limits = { atOnce, window: atOnce * WINDOW_PER_SLOT, signal: this.#watch.signal };
+    const window = local ? atOnce : atOnce * WINDOW_PER_SLOT;
+    const limits = { atOnce, window, signal: this.#watch.signal };
     const listed = this.#list(source.uri);
     const work = (one: Listed, signal: AbortSignal): Promise<Collected> => this.#read(one, signal);
     for await (const collected of inOrder(listed, limits, work)) this.#add(source, collected);
