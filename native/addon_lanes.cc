@@ -13,6 +13,7 @@
 #include "addon_plan.h"
 #include "addon_values.h"
 #include "source.h"
+#include "source_hashes.h"
 #include "work_queue.h"
 
 namespace refmount {
@@ -267,11 +268,9 @@ Napi::Value OpenDirectory(const Napi::CallbackInfo& info, Lane* lane) {
       to_value);
 }
 
-/// hashFiles(paths, options, onBytes) => { done, cancel }
+/// hashFiles(paths, onBytes) => { done, cancel }
 Napi::Value HashFiles(const Napi::CallbackInfo& info, Lane* lane) {
   const Napi::Env env = info.Env();
-  HashPlan plan;
-  if (!ReadPlan(info[1], &plan)) return env.Undefined();
   std::vector<std::string> paths;
   if (info[0].IsArray()) {
     const auto array = info[0].As<Napi::Array>();
@@ -280,26 +279,21 @@ Napi::Value HashFiles(const Napi::CallbackInfo& info, Lane* lane) {
     }
   }
   auto listener = std::make_shared<Napi::FunctionReference>();
-  if (info[2].IsFunction()) *listener = Napi::Persistent(info[2].As<Napi::Function>());
+  if (info[1].IsFunction()) *listener = Napi::Persistent(info[1].As<Napi::Function>());
   const auto cancelled = std::make_shared<std::atomic<bool>>(false);
-  const auto work = [lane, paths = std::move(paths), plan = std::move(plan), listener,
+  const auto work = [lane, paths = std::move(paths), listener,
                      cancelled](uint8_t* buffer) -> Result<std::vector<HashedSource>> {
     const auto tell = [lane, &listener](uint64_t bytes) {
       if (listener->IsEmpty()) return;
-      lane->Post(
-          [listener, bytes](Napi::Env env) { listener->Call({NumberOf(env, bytes)}); });
+      lane->Post([listener, bytes](Napi::Env env) { listener->Call({NumberOf(env, bytes)}); });
     };
-    std::vector<HashedSource> sources;
-    sources.reserve(paths.size());
-    for (const std::string& path : paths) {
-      sources.push_back(HashSource(path, plan, buffer, kBufferBytes, *cancelled, tell));
-    }
-    return sources;
+    return HashSources(paths, {buffer, kBufferBytes}, *cancelled, tell);
   };
   Napi::Object hashing = Napi::Object::New(env);
   hashing.Set("done", lane->Start<std::vector<HashedSource>>(env, work, HashedValue));
-  hashing.Set("cancel", Napi::Function::New(
-                            env, [cancelled](const Napi::CallbackInfo&) { *cancelled = true; }));
+  hashing.Set("cancel", Napi::Function::New(env, [cancelled](const Napi::CallbackInfo&) {
+                *cancelled = true;
+              }));
   return hashing;
 }
 

@@ -10,22 +10,6 @@
 
 namespace refmount {
 
-MaybeFailure HashDescriptor(int fd, const std::string& path, HashPlan plan, uint8_t* buffer,
-                            size_t buffer_bytes, const std::function<bool(uint64_t)>& go_on,
-                            Hashes* hashes) {
-  Hasher hasher(std::move(plan));
-  while (true) {
-    const ssize_t got = read(fd, buffer, buffer_bytes);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0) return Errno("read", path);
-    if (got == 0) break;
-    hasher.Update(buffer, static_cast<size_t>(got));
-    if (!go_on(static_cast<uint64_t>(got))) return Failure{ECANCELED, "read", path, {}};
-  }
-  if (!hasher.Finish(hashes)) return Failure{ENOTSUP, "hash", path, "OpenSSL refused a digest"};
-  return {};
-}
-
 MaybeFailure HashFile(const std::string& path, HashPlan plan,
                       const std::function<void(uint64_t)>& on_progress, Hashes* hashes) {
   // O_NONBLOCK: opening a FIFO must not wait for a writer.
@@ -39,14 +23,20 @@ MaybeFailure HashFile(const std::string& path, HashPlan plan,
 
   constexpr size_t kReadBytes = 256 * 1024;
   const std::unique_ptr<uint8_t[]> buffer(new uint8_t[kReadBytes]);
+  Hasher hasher(std::move(plan));
   uint64_t done = 0;
-  const auto tell = [&](uint64_t bytes) {
+  while (true) {
+    const ssize_t got = read(fd.get(), buffer.get(), kReadBytes);
+    if (got < 0 && errno == EINTR) continue;
+    if (got < 0) return Errno("read", path);
+    if (got == 0) break;
+    hasher.Update(buffer.get(), static_cast<size_t>(got));
     const uint64_t before = done;
-    done += bytes;
+    done += static_cast<uint64_t>(got);
     if (on_progress && before / kChunkBytes != done / kChunkBytes) on_progress(done);
-    return true;
-  };
-  return HashDescriptor(fd.get(), path, std::move(plan), buffer.get(), kReadBytes, tell, hashes);
+  }
+  if (!hasher.Finish(hashes)) return Failure{ENOTSUP, "hash", path, "OpenSSL refused a digest"};
+  return {};
 }
 
 }  // namespace refmount

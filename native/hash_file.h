@@ -17,10 +17,4 @@ namespace refmount {
 MaybeFailure HashFile(const std::string& path, HashPlan plan,
                       const std::function<void(uint64_t)>& on_progress, Hashes* hashes);
 
-/// Hashes an open file from where it stands to the end that it finds.
-/// @param go_on called with the bytes of each read; false ends it with ECANCELED.
-MaybeFailure HashDescriptor(int fd, const std::string& path, HashPlan plan, uint8_t* buffer,
-                            size_t buffer_bytes, const std::function<bool(uint64_t)>& go_on,
-                            Hashes* hashes);
-
 }  // namespace refmount

@@ -8,8 +8,6 @@
 #include <cstring>
 #include <utility>
 
-#include "hash_file.h"
-
 namespace refmount {
 namespace {
 
@@ -121,37 +119,6 @@ Result<std::vector<SourceChild>> SourceDirectory::Read(size_t most) {
     children.push_back(std::move(child));
   }
   return children;
-}
-
-HashedSource HashSource(const std::string& path, HashPlan plan, uint8_t* buffer,
-                        size_t buffer_bytes, const std::atomic<bool>& cancelled,
-                        const std::function<void(uint64_t)>& on_bytes) {
-  HashedSource hashed;
-  Result<OpenSource> opened = OpenSource::Open(path, true);
-  if (!opened.ok()) {
-    hashed.failure = std::move(opened.failure());
-    return hashed;
-  }
-  const auto& [fd, before] = opened.value();
-  if (!S_ISREG(before.mode)) {
-    hashed.failure = Failure{EINVAL, "read", path, "not a regular file"};
-    return hashed;
-  }
-  uint64_t untold = 0;
-  const auto go_on = [&](uint64_t bytes) {
-    untold += bytes;
-    if (untold >= kChunkBytes) on_bytes(std::exchange(untold, 0));
-    return !cancelled;
-  };
-  hashed.failure =
-      HashDescriptor(fd.get(), path, std::move(plan), buffer, buffer_bytes, go_on, &hashed.hashes);
-  if (hashed.failure) return hashed;
-  if (untold > 0) on_bytes(untold);
-  // By its path: another file may have been renamed over it.
-  Result<SourceStatus> after = StatSource(path, true);
-  hashed.changed = !after.ok() || after.value() != before ||
-                   hashed.hashes.size_bytes != before.size_bytes;
-  return hashed;
 }
 
 }  // namespace refmount

@@ -6,9 +6,7 @@
 #include <dirent.h>
 #include <sys/types.h>
 
-#include <atomic>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -16,7 +14,6 @@
 
 #include "failure.h"
 #include "fd.h"
-#include "hasher.h"
 
 namespace refmount {
 
@@ -77,20 +74,5 @@ class SourceDirectory {
   bool busy_ = false, closed_ = false;
   std::unique_ptr<DIR, CloseDirectory> directory_;
 };
-
-struct HashedSource {
-  MaybeFailure failure;
-  /// It was written to, or replaced, while it was read.
-  bool changed = false;
-  Hashes hashes;
-};
-
-/// Hashes the regular file at `path`.
-/// @param buffer what it is read into.
-/// @param cancelled ends it early with ECANCELED.
-/// @param on_bytes told of the bytes that were hashed, not cumulative, about once a megabyte.
-HashedSource HashSource(const std::string& path, HashPlan plan, uint8_t* buffer,
-                        size_t buffer_bytes, const std::atomic<bool>& cancelled,
-                        const std::function<void(uint64_t)>& on_bytes);
 
 }  // namespace refmount

@@ -174,7 +174,7 @@ export async function findWorkload({ bench, refmount, ref, source, entries, subj
 }
 
 /** Measures every name once in each round; the first name is what the others are compared with. */
-async function alternate(bench, names, row, measure) {
+export async function alternate(bench, names, row, measure) {
   const runs = Object.fromEntries(names.map((name) => [name, []]));
   for (let round = 1; round <= bench.rounds; round++) {
     for (const name of names) runs[name].push(await measure(name, round));

@@ -10,6 +10,7 @@ import { shownUri } from "../model/shown-uri.js";
 import type { ManifestWriter } from "../registry/manifest-writer.js";
 import { entryPath } from "./entry-path.js";
 import { uncheckedDigest, type Finder, type Found } from "./find.js";
+import { checkGiven } from "./given-digest.js";
 import { hashLocalFile, type Hashed } from "./hash-file.js";
 import { hashObject } from "./hash-object.js";
 import { inOrder } from "./in-order.js";
@@ -141,9 +142,11 @@ class Collecting {
     }
   }
 
-  #hashFile({ listed, given }: Found, path: string, signal: AbortSignal): Promise<Hashed> {
-    const file = { path, uri: listed.uri, sizeBytes: listed.sizeBytes ?? 0, given };
-    return hashLocalFile(file, { signal, onBytes: this.#options.onBytes });
+  async #hashFile({ listed, given }: Found, path: string, signal: AbortSignal): Promise<Hashed> {
+    const file = { path, uri: listed.uri, sizeBytes: listed.sizeBytes ?? 0 };
+    const hashed = await hashLocalFile(file, { signal, onBytes: this.#options.onBytes });
+    if (given !== null) await checkGiven(file, hashed, given);
+    return hashed;
   }
 
   #write({ found, entry }: Collected): void {

@@ -1,9 +1,12 @@
 // What becomes of the digest that a list gives for an object: recorded, or compared with what is known.
 
-import type { Claim, Digests } from "../model/digest.js";
+import type { Claim } from "../model/digest.js";
 import { isCryptographic, type GivenDigest } from "../model/digest-text.js";
 import { Fault } from "../model/fault.js";
+import { addon } from "../native/addon.js";
+import { listFault } from "../stores/file-fault.js";
 import type { Found } from "./find.js";
+import type { Hashed, LocalFile } from "./hash-file.js";
 
 /**
  * `found` with the digest that a list gives. A cryptographic one says which bytes these must be; a
@@ -14,15 +17,18 @@ import type { Found } from "./find.js";
 export function withGiven(found: Found, given: GivenDigest): Found {
   const { algorithm, value } = given;
   const { listed } = found;
-  const claimed = listed.claims.find((claim) => claim.algorithm === algorithm)?.value;
   refuseOther(found.digests[algorithm], given, "its entry has");
-  refuseOther(claimed, given, "the store holds");
+  for (const claim of listed.claims) {
+    // Values of another length are no digests of the whole: those over parts end with their number.
+    const isComparable = claim.algorithm === algorithm && claim.value?.length === value.length;
+    if (isComparable) refuseOther(claim.value, given, "the store holds");
+  }
   if (listed.localPath !== undefined) return { ...found, given };
   if (isCryptographic(algorithm)) {
     return { ...found, given, digests: { ...found.digests, [algorithm]: value } };
   }
   const claim: Claim = { algorithm, value, source: "checksum" };
-  const others = listed.claims.filter((other) => other.algorithm !== algorithm);
+  const others = listed.claims.filter((other) => other.value !== value);
   return { ...found, given, listed: { ...listed, claims: [...others, claim] } };
 }
 
@@ -34,16 +40,34 @@ function refuseOther(known: string | undefined, given: GivenDigest, whose: strin
   );
 }
 
-/** The fault for a file with other bytes than a list gives; null when it has these. */
-export function otherBytes(uri: string, digests: Digests, given: GivenDigest): Fault | null {
+/**
+ * Checks a local file, of which `hashed` tells. An algorithm that no local file is hashed with
+ * costs a second reading.
+ * @throws Fault `corrupt` for other bytes than given; `drifted` when they changed since they were
+ * hashed; `not-found`, `denied`, `unavailable` when the file cannot be read.
+ */
+export async function checkGiven(
+  { path, uri }: Pick<LocalFile, "path" | "uri">,
+  hashed: Hashed,
+  given: GivenDigest,
+): Promise<void> {
   const { algorithm, value } = given;
-  const actual = digests[algorithm];
-  if (actual === value) return null;
-  return new Fault(
-    "corrupt",
-    `${uri} has the ${algorithm} ${actual ?? "none"}, given is ${value}`,
-    {
-      subject: uri,
-    },
-  );
+  let actual = hashed.digests[algorithm];
+  if (actual === undefined) {
+    const { digests } = await addon()
+      .hashFile(path, { algorithms: [algorithm] })
+      .catch((error: unknown) => {
+        throw listFault(error, uri);
+      });
+    if (digests.sha256 !== hashed.digests.sha256) {
+      throw new Fault("drifted", `${uri} changed while it was being logged; log it again`, {
+        subject: uri,
+      });
+    }
+    actual = digests[algorithm];
+  }
+  if (actual === value) return;
+  throw new Fault("corrupt", `${uri} has the ${algorithm} ${actual ?? "none"}, given is ${value}`, {
+    subject: uri,
+  });
 }

@@ -3,7 +3,6 @@
 
 import { availableParallelism } from "node:os";
 import { CHUNK_BYTES, type DigestAlgorithm, type Digests } from "../model/digest.js";
-import type { GivenDigest } from "../model/digest-text.js";
 import { Fault } from "../model/fault.js";
 import type { Hashes } from "../native/addon.js";
 import type { HashedFile } from "../native/lane.js";
@@ -11,7 +10,6 @@ import { listFault } from "../stores/file-fault.js";
 import { fileSystems, REMOTE_AT_ONCE, type FileSystem } from "../stores/file-systems.js";
 import { retry } from "../stores/retry.js";
 import { RETRY_TIMEOUT_MS } from "../stores/store.js";
-import { otherBytes } from "./given-digest.js";
 
 export interface Hashed {
   readonly sizeBytes: number;
@@ -32,22 +30,17 @@ export interface LocalFile {
   readonly uri: string;
   /** As it was listed. */
   readonly sizeBytes: number;
-  /** What its bytes must be, if anybody says so. */
-  readonly given: GivenDigest | null;
 }
 
-/** Files hashed by one call, and their bytes: a few milliseconds of work. */
+/** Files hashed by one call, and their bytes: some milliseconds of work. */
 const BATCH_FILES = 32;
-const BATCH_BYTES = 4 * CHUNK_BYTES;
-
-/** Besides SHA-256, which names bytes: the W&B digest of a file is made of its MD5. */
-const FILE_ALGORITHMS: readonly DigestAlgorithm[] = ["md5"];
+const BATCH_BYTES = 8 * CHUNK_BYTES;
 
 /**
- * Hashes a local file: MD5, SHA-256 and chunks. Many may be asked for at once.
- * @throws Fault `drifted` when it changed meanwhile, `corrupt` for other bytes than given,
- * `unavailable` when its file system is away for a minute, `not-found`, `denied`; the reason of the
- * signal.
+ * Hashes a local file: SHA-256 and chunks, which name bytes, and MD5, of which W&B's digest is made.
+ * Many may be asked for at once.
+ * @throws Fault `drifted` when it changed meanwhile, `unavailable` when its file system is away for a
+ * minute, `not-found`, `denied`; the reason of the signal.
  */
 export function hashLocalFile(file: LocalFile, watch: HashWatch): Promise<Hashed> {
   const { signal } = watch;
@@ -55,12 +48,6 @@ export function hashLocalFile(file: LocalFile, watch: HashWatch): Promise<Hashed
     timeoutMs: RETRY_TIMEOUT_MS,
     signal,
   });
-}
-
-/** What has to be computed of a batch, to keep and to compare; SHA-256 always is. */
-function algorithmsFor(batch: readonly Waiting[]): readonly DigestAlgorithm[] {
-  const given = batch.flatMap(({ file }) => file.given?.algorithm ?? []);
-  return [...new Set([...FILE_ALGORITHMS, ...given])].filter((name) => name !== "sha256");
 }
 
 /** What a manifest keeps of `hashes`: the digests of `algorithms`, and the chunks. */
@@ -135,10 +122,7 @@ class HashQueue {
           reject(changed(file));
         } else {
           if (batch.length > 1) watch.onBytes(result.sizeBytes);
-          const { uri, given } = file;
-          const other = given === null ? null : otherBytes(uri, result.digests, given);
-          if (other === null) resolve(toHashed(result));
-          else reject(other);
+          resolve(toHashed(result));
         }
       }
     } catch (error) {
@@ -153,7 +137,7 @@ class HashQueue {
     const { signal, onBytes } = first.watch;
     const patience = { timeoutMs: RETRY_TIMEOUT_MS, signal };
     return this.#fileSystem.run(first.file.path, patience, async (lane, progress) => {
-      const hashing = lane.hashFiles(paths, { algorithms: algorithmsFor(batch) }, (bytes) => {
+      const hashing = lane.hashFiles(paths, (bytes) => {
         progress();
         if (batch.length === 1 && !signal.aborted) onBytes(bytes);
       });
@@ -180,8 +164,7 @@ function queueOf(fileSystem: FileSystem): HashQueue {
 }
 
 function toHashed({ sizeBytes, digests, chunks }: HashedFile): Hashed {
-  const { sha256, md5 = "" } = digests;
-  return { sizeBytes, digests: { sha256, md5 }, chunks };
+  return { sizeBytes, digests, chunks };
 }
 
 function changed({ uri }: LocalFile): Fault {

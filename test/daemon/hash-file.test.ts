@@ -21,7 +21,7 @@ afterEach(async () => {
 
 async function hash(watched: HashWatch): Promise<Hashed> {
   const sizeBytes = (await stat(path).catch(() => null))?.size ?? 0;
-  return hashLocalFile({ path, uri: "file:///x", sizeBytes, given: null }, watched);
+  return hashLocalFile({ path, uri: "file:///x", sizeBytes }, watched);
 }
 
 function watch(onBytes: (bytes: number) => void = () => undefined): HashWatch {

@@ -73,7 +73,9 @@ describe("what is recorded", () => {
       {
         path: "c",
         digests: {},
-        claims: [{ algorithm: "crc32c", value: crc32c("cc"), source: "checksum" }],
+        claims: expect.arrayContaining([
+          { algorithm: "crc32c", value: crc32c("cc"), source: "checksum" },
+        ]) as unknown,
       },
     ]);
     expect(world.entry(report, "a").assurance).toBe("content");
