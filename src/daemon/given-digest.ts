@@ -16,15 +16,18 @@ import type { Hashed } from "./hash-file.js";
 export function withGiven(found: Found, given: GivenDigest): Found {
   const { algorithm, value } = given;
   const { listed } = found;
-  const claimed = listed.claims.find((claim) => claim.algorithm === algorithm)?.value;
   refuseOther(found.digests[algorithm], given, "its entry has");
-  refuseOther(claimed, given, "the store holds");
+  for (const claim of listed.claims) {
+    // Values of another length are no digests of the whole: those over parts end with their number.
+    const isComparable = claim.algorithm === algorithm && claim.value?.length === value.length;
+    if (isComparable) refuseOther(claim.value, given, "the store holds");
+  }
   if (listed.localPath !== undefined) return { ...found, given };
   if (isCryptographic(algorithm)) {
     return { ...found, given, digests: { ...found.digests, [algorithm]: value } };
   }
   const claim: Claim = { algorithm, value, source: "checksum" };
-  const others = listed.claims.filter((other) => other.algorithm !== algorithm);
+  const others = listed.claims.filter((other) => other.value !== value);
   return { ...found, given, listed: { ...listed, claims: [...others, claim] } };
 }
 
