@@ -70,6 +70,10 @@ export interface LogOptions {
   readonly pin?: "version";
   /** `skip`: leave out objects whose path is taken or impossible. */
   readonly onConflict?: "fail" | "skip";
+  /** How long a new version lives, in milliseconds; default: as its artifact says. */
+  readonly ttlMs?: number;
+  /** The id of the run that produced it; default: the one that `REFMOUNT_RUN` names. */
+  readonly run?: string;
   readonly signal?: AbortSignal;
   readonly onProgress?: (progress: LogProgress) => void;
   readonly onNotice?: (message: string) => void;
@@ -194,6 +198,8 @@ export class Refmount {
         hash: options.hash ?? false,
         pinVersion: options.pin === "version",
         onConflict: options.onConflict ?? "fail",
+        ttl: options.ttlMs ?? "inherit",
+        producer: { run: options.run ?? null, command: null },
       },
       {
         environment: this.#environment,

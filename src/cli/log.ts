@@ -1,10 +1,10 @@
 // refmount log NAME --type TYPE --ref [PATH=]URI...
 
-import { readFileSync } from "node:fs";
 import { Option, type Command } from "commander";
 import type { LogProgress, LogReport } from "../daemon/log.js";
-import { Fault } from "../model/fault.js";
-import { parseMetadata, type Metadata } from "../model/metadata.js";
+import type { TimeToLive } from "../daemon/amend.js";
+import { readMetadata } from "./metadata.js";
+import { parseTtl } from "./rm.js";
 import { formatBytes, formatCount, parseCount, plural } from "./units.js";
 import { examples, openDesk, repeatable, type Invocation } from "./verb.js";
 
@@ -37,6 +37,9 @@ interface Options {
   readonly hash?: boolean;
   readonly pin?: "version";
   readonly onConflict: "fail" | "skip";
+  readonly ttl?: TimeToLive;
+  readonly run?: string;
+  readonly producedBy?: string;
 }
 
 export function addLog(program: Command, invocation: Invocation): void {
@@ -75,6 +78,14 @@ export function addLog(program: Command, invocation: Invocation): void {
         .choices(["fail", "skip"])
         .default("fail"),
     )
+    .addOption(
+      new Option(
+        "--ttl <time>",
+        "how long a new version lives, such as 30d; never; inherit",
+      ).argParser(parseTtl),
+    )
+    .option("--run <id>", "the run that produced it (default: $REFMOUNT_RUN)")
+    .option("--produced-by <command>", "the command that produced it, where no run is known")
     .addHelpText(
       "after",
       examples(
@@ -106,6 +117,8 @@ export function addLog(program: Command, invocation: Invocation): void {
           hash: options.hash === true,
           pinVersion: options.pin === "version",
           onConflict: options.onConflict,
+          ttl: options.ttl ?? "inherit",
+          producer: { run: options.run ?? null, command: options.producedBy ?? null },
         },
         {
           environment: invocation.environment,
@@ -117,21 +130,6 @@ export function addLog(program: Command, invocation: Invocation): void {
       );
       desk.print(reportKeys(report), () => describe(report));
     });
-}
-
-function readMetadata(option: string): Metadata {
-  if (!option.startsWith("@")) return parseMetadata(option);
-  const path = option.slice(1);
-  let text: string;
-  try {
-    text = readFileSync(path, "utf8");
-  } catch (cause) {
-    throw new Fault("usage", `Cannot read --metadata ${option}: ${(cause as Error).message}`, {
-      subject: path,
-      cause,
-    });
-  }
-  return parseMetadata(text);
 }
 
 function describeProgress(name: string, state: LogProgress): string {

@@ -131,7 +131,8 @@ export function addGc(program: Command, invocation: Invocation): void {
     });
 }
 
-function parseTtl(text: string): TimeToLive {
+/** @throws Fault `usage` */
+export function parseTtl(text: string): TimeToLive {
   if (text === "never" || text === "inherit") return text;
   const ttlMs = parseLifetimeMs(text, "The time to live");
   if (ttlMs === 0) throw new Fault("usage", "A time to live has to be positive");

@@ -17,7 +17,8 @@ export interface ArtifactEntry {
   /** Its path relative to the source; its base name when the source is this one entry. */
   readonly key: string;
   readonly single: boolean;
-  readonly entry: Entry;
+  /** Null for an empty directory. */
+  readonly entry: Entry | null;
 }
 
 interface Target {
@@ -44,6 +45,11 @@ export function parseArtifactUri(uri: string): Target {
     const form = `${SCHEME}[entity/][project/]name[:alias][/path]`;
     throw new Fault("usage", `${error.message}; to log entries of an artifact write ${form}`);
   }
+}
+
+/** The version that a pinned uri names, without the path. */
+export function artifactOf(uri: string): string {
+  return formatRef(parseArtifactUri(uri).ref);
 }
 
 /** The artifacts that the sources of one log name. */
@@ -84,13 +90,17 @@ export class ArtifactSources implements Disposable {
     for (const entry of manifest.entries(path)) {
       yield { key: entry.path.slice(start), single: false, entry };
     }
+    for (const directory of manifest.emptyDirectories()) {
+      if (path !== "" && !directory.startsWith(`${path}/`)) continue;
+      yield { key: directory.slice(start), single: false, entry: null };
+    }
   }
 
   /**
    * The one entry that `uri` names.
    * @throws Fault as `list`, and `usage` for a directory.
    */
-  one(uri: string): ArtifactEntry {
+  one(uri: string): ArtifactEntry & { readonly entry: Entry } {
     const { manifest, path, subject } = this.#find(uri);
     const node = manifest.find(path);
     if (node === null) throw nothingAt(path, subject);
@@ -129,7 +139,7 @@ export class ArtifactSources implements Disposable {
   }
 }
 
-function single(entry: Entry): ArtifactEntry {
+function single(entry: Entry): ArtifactEntry & { readonly entry: Entry } {
   return { key: entry.path.slice(entry.path.lastIndexOf("/") + 1), single: true, entry };
 }
 

@@ -58,7 +58,7 @@ export interface MountReport {
 
 /** Variables that a mount keeps from the shell that asked for it. */
 const KEPT_VARIABLE =
-  /^(AWS_|GOOGLE_|AZURE_|WANDB_|SSL_|GCE_METADATA_|IDENTITY_|MSI_|CLOUDSDK_CONFIG$|STORAGE_EMULATOR_HOST$|NETRC$|REFMOUNT_HTTP_HEADERS$|HOME$|(http|https|no|all)_proxy$|NODE_EXTRA_CA_CERTS$)/i;
+  /^(AWS_|GOOGLE_|AZURE_|WANDB_|SSL_|GCE_METADATA_|IDENTITY_|MSI_|CLOUDSDK_CONFIG$|NO_GCE_CHECK$|PATH$|STORAGE_EMULATOR_HOST$|NETRC$|REFMOUNT_HTTP_HEADERS$|HOME$|(http|https|no|all)_proxy$|NODE_EXTRA_CA_CERTS$)/i;
 const PREPARE_ATTEMPTS = 3;
 
 /**

@@ -66,7 +66,7 @@ export async function collect(
   const { leftOut } = collecting;
   if (leftOut.count > 0 && onConflict === "fail") throw leftOut.toFault();
   if (leftOut.count > 0) options.onNotice(leftOut.toNotice());
-  if (leftOut.count === finder.found) {
+  if (finder.found > 0 && leftOut.count >= finder.found) {
     throw new Fault("not-found", "Every object was left out, so there is nothing to log");
   }
   finder.tell();

@@ -219,6 +219,7 @@ export class Finder {
 
   /** An entry of an artifact as something found: with all that is known of it. */
   #copied({ key, single, entry }: ArtifactEntry, checksum: boolean): Found {
+    if (entry === null) return emptyDirectory(key);
     if (this.#options.pinVersion) refuseUnversioned(entry);
     const { sizeBytes, uri, mtimeMs } = entry;
     const known = checksum
@@ -247,6 +248,22 @@ export class Finder {
     this.#tracked.count += 1;
     if (this.#tracked.count === 1) this.#tracked.first = shownUri(uri);
   }
+}
+
+/** An empty directory of another artifact. */
+function emptyDirectory(key: string): Found {
+  const nothing = { sizeBytes: null, entryDigest: "", uri: "", pin: NO_PIN, claims: [] };
+  return {
+    listed: { key, single: false, ...nothing, mtimeMs: null, emptyDirectory: true },
+    key,
+    base: "",
+    single: false,
+    digests: NO_DIGESTS,
+    chunks: null,
+    given: null,
+    where: null,
+    checksum: false,
+  };
 }
 
 /** The entry digest of an object that is not checked, as W&B makes it: of its uri alone. */

@@ -8,14 +8,16 @@ import { checkMetadata } from "../model/metadata.js";
 import { parseRef } from "../model/ref.js";
 import { ManifestWriter } from "../registry/manifest-writer.js";
 import { Registry, type LogRequest as RegistryRequest } from "../registry/registry.js";
+import type { TimeToLive } from "../registry/retention.js";
 import type { Version } from "../registry/version.js";
 import { withRetry } from "../stores/retry.js";
 import { openStores } from "../stores/schemes.js";
-import { ArtifactSources, isArtifactUri } from "./artifact-source.js";
+import { ArtifactSources, artifactOf, isArtifactUri } from "./artifact-source.js";
 import { collect } from "./collect.js";
 import { Finder } from "./find.js";
 import type { Environment, Home } from "./home.js";
 import { describeSource, type LogSource } from "./log-source.js";
+import { captureProducer, type ProducerClaim } from "./provenance.js";
 
 export { checkSource, parseSource, type LogSource } from "./log-source.js";
 
@@ -40,6 +42,9 @@ export interface LogRequest {
   readonly pinVersion: boolean;
   /** What becomes of an object whose path is taken or cannot be. */
   readonly onConflict: "fail" | "skip";
+  /** How long a new version lives. */
+  readonly ttl: TimeToLive;
+  readonly producer: ProducerClaim;
 }
 
 export interface LogWatch {
@@ -85,8 +90,11 @@ export async function logReferences(
   watch: LogWatch,
 ): Promise<LogReport> {
   const checked = toRegistryRequest(request);
+  const producer = await captureProducer(watch.environment, request.producer);
   using registry = Registry.open(home);
   registry.checkLog(checked);
+  // It must be there before the long work, not only after it.
+  if ("run" in producer) registry.runs.find(producer.run);
   using artifacts = new ArtifactSources(registry, home.manifestsDir);
   const sources = request.sources.map((source) =>
     isArtifactUri(source.uri) ? { ...source, uri: artifacts.pin(source.uri) } : source,
@@ -96,7 +104,9 @@ export async function logReferences(
   await fill(writer, { ...request, sources }, artifacts, watch);
   // From here on nothing waits, so no signal comes between the manifest and its version.
   watch.signal.throwIfAborted();
-  const { version, created, revised } = registry.log(recorded, writer.seal());
+  const used = sources.flatMap(({ uri }) => (isArtifactUri(uri) ? artifactOf(uri) : []));
+  const origin = { producer, used };
+  const { version, created, revised } = registry.log(recorded, writer.seal(), origin);
   if (!created && describesAnew(recorded, version)) {
     watch.onNotice(
       `${version.ref} keeps the description and the metadata with which it was logged first`,
@@ -179,5 +189,6 @@ function toRegistryRequest(request: LogRequest): RegistryRequest {
     metadata: checkMetadata(request.metadata),
     aliases: request.aliases,
     tags: request.tags,
+    ttl: request.ttl,
   };
 }

@@ -3,7 +3,7 @@
 
 import { Fault } from "../model/fault.js";
 import { Registry } from "../registry/registry.js";
-import type { Run, RunKind } from "../registry/run.js";
+import type { Producer, Run, RunKind } from "../registry/run.js";
 import type { Lineage } from "../registry/lineage.js";
 import type { Environment, Home } from "./home.js";
 import { captureRun } from "./run-capture.js";
@@ -47,6 +47,27 @@ export function beginUse(environment: Environment, how: Exclude<RunKind, "log">)
       }
     },
   };
+}
+
+/** Who is said to have produced what is logged. */
+export interface ProducerClaim {
+  /** The id of a run; null: the one that `REFMOUNT_RUN` names, if any. */
+  readonly run: string | null;
+  /** A command line, of a run that refmount did not see. */
+  readonly command: string | null;
+}
+
+/** @throws Fault `usage` when it is said twice. */
+export async function captureProducer(
+  environment: Environment,
+  { run, command }: ProducerClaim,
+): Promise<Producer> {
+  if (run !== null && command !== null) {
+    throw new Fault("usage", "Say who produced it by --run or by --produced-by, not by both");
+  }
+  if (command !== null) return { start: await captureRun("log", [command]) };
+  const named = run ?? environment[RUN_VARIABLE] ?? "";
+  return named === "" ? { start: await captureRun("log", ownCommand()) } : { run: named };
 }
 
 /** Begins a run; gives its id, which is also the value of `REFMOUNT_RUN`. */

@@ -13,7 +13,7 @@ import type { SealedManifest } from "./manifest-meta.js";
 import { Recorder, type Logged, type LogRequest } from "./recorder.js";
 import { Retention, type TimeToLive } from "./retention.js";
 import { traceLineage, type Lineage } from "./lineage.js";
-import type { RunKind } from "./run.js";
+import type { Producer, RunKind } from "./run.js";
 import { Runs, type Role } from "./runs.js";
 import { migrate } from "./schema.js";
 import { Database, DEFAULT_BUSY_TIMEOUT_MS, type Described } from "./sqlite.js";
@@ -28,6 +28,13 @@ export interface RegistryOptions {
   readonly manifestsDir: string;
   /** How long to wait for another process that writes, in milliseconds. */
   readonly busyTimeoutMs?: number;
+}
+
+/** Where a version comes from. */
+export interface Origin {
+  readonly producer: Producer;
+  /** Versions whose entries are part of it. */
+  readonly used: readonly string[];
 }
 
 export class Registry implements Disposable {
@@ -93,11 +100,15 @@ export class Registry implements Disposable {
    * go to that version; description and metadata are those of the first log.
    * @throws Fault `usage` for a bad name, alias, tag or metadata, and for another type.
    */
-  log(request: LogRequest, manifest: SealedManifest): Logged {
+  log(request: LogRequest, manifest: SealedManifest, origin: Origin | null = null): Logged {
     if (!existsSync(manifestPath(this.#manifestsDir, manifest.digest))) {
       throw new Error(`manifest ${manifest.digest} is not sealed in ${this.#manifestsDir}`);
     }
-    return this.#db.write(() => this.#recorder.record(request, manifest));
+    return this.#db.write(() => {
+      const logged = this.#recorder.record(request, manifest);
+      if (origin !== null) this.#recordOrigin(logged.version.ref, manifest.digest, origin);
+      return logged;
+    });
   }
 
   /**
@@ -351,6 +362,16 @@ export class Registry implements Disposable {
       const row = this.#catalog.versionByNumber(found.collection, found.row.number);
       return this.#version({ ...found, row: row ?? found.row });
     });
+  }
+
+  #recordOrigin(ref: string, manifestDigest: string, { producer, used }: Origin): void {
+    const run = "run" in producer ? producer.run : this.#runs.start(producer.start);
+    for (const other of used) {
+      const { manifestDigest: digest } = this.#version(this.#lookup.version(other));
+      this.recordRun(run, "used", other, digest, "log");
+    }
+    this.recordRun(run, "produced", ref, manifestDigest, "log");
+    if (!("run" in producer)) this.#runs.finish(run, null);
   }
 
   /** The row of a version named by its number, deleted or purged as it may be. */

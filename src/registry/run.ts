@@ -26,6 +26,9 @@ export interface RunStart {
   readonly git: GitState | null;
 }
 
+/** Who logs: a run that is known, or one that stands for this log alone. */
+export type Producer = { readonly run: string } | { readonly start: RunStart };
+
 /** A version that a run used or produced. */
 export interface RunVersion {
   /** `[entity/][project/]name:vN` */

@@ -23,7 +23,7 @@ import {
   truncate,
   writeFile,
 } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { call } from "../../src/daemon/channel.js";
 import { openSqlite } from "../../src/native/sqlite.js";
@@ -397,11 +397,17 @@ describe.runIf(READY)("an inode index", () => {
 describe.runIf(READY)("a source file, while it is fetched,", () => {
   const SIZE_BYTES = 200 * 1_048_576;
 
+  /** Beside the folder that is logged. */
+  const replacementOf = (source: string): string => `${dirname(source)}.replacement`;
+
   /** A mount of one large file, and a reader of it whose fetch has begun. */
   async function fetching(rig: Rig): Promise<{ source: string; reading: Promise<string> }> {
     const data = await rig.tree("data", { "large.bin": randomBytes(1_000_000) });
     const source = join(data, "large.bin");
     await truncate(source, SIZE_BYTES);
+    // Made before, since making it takes too much of the fetch's time.
+    await writeFile(replacementOf(source), randomBytes(1_000_000));
+    await truncate(replacementOf(source), SIZE_BYTES);
     await log(rig, data);
     const dir = await rig.mount("demo", "mnt", "--io", "cached");
     const reading = run("sh", "-c", 'sha256sum < "$1"', "sh", join(dir, "large.bin")).then(
@@ -423,14 +429,7 @@ describe.runIf(READY)("a source file, while it is fetched,", () => {
     ["changed where it was read already", (path: string) => overwriteAt(path, 10, "changed")],
     ["grown", (path: string) => appendFile(path, "more")],
     ["removed", (path: string) => rm(path)],
-    [
-      "replaced",
-      async (path: string) => {
-        await writeFile(`${path}.new`, randomBytes(1_000_000));
-        await truncate(`${path}.new`, SIZE_BYTES);
-        await rename(`${path}.new`, path);
-      },
-    ],
+    ["replaced", (path: string) => rename(replacementOf(path), path)],
   ])("%s is refused with ESTALE and never served", async (_how, harm) => {
     await using rig = await Rig.create();
     const { source, reading } = await fetching(rig);

@@ -54,6 +54,8 @@ export class LogWorld implements AsyncDisposable {
         hash: false,
         pinVersion: false,
         onConflict: "fail",
+        ttl: "inherit",
+        producer: { run: null, command: null },
         ...request,
       },
       {

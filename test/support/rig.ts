@@ -62,6 +62,7 @@ export class Rig implements AsyncDisposable {
       REFMOUNT_GRACE_MS: "200",
       // The machine's own credentials and metadata service are no part of a test.
       AWS_EC2_METADATA_DISABLED: "true",
+      NO_GCE_CHECK: "true",
       ...environment,
     };
   }
