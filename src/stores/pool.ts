@@ -27,7 +27,7 @@ export interface Pool {
   agentFor(destination: Destination): HttpAgent;
   /** True when no proxy stands between: then the address connected to is the destination's. */
   isDirect(destination: Destination): boolean;
-  /** Closes idle connections. */
+  /** Closes idle connections, and every other one when its transfer ends. */
   close(): void;
 }
 
@@ -69,9 +69,18 @@ export function openPool(environment: Environment, authorities: readonly string[
     },
     isDirect: (destination) => proxies(destination) === undefined,
     close() {
-      for (const agent of [...Object.values(direct), ...proxied.values()]) agent.destroy();
+      for (const agent of [...Object.values(direct), ...proxied.values()]) retire(agent);
     },
   };
+}
+
+/** Closes idle connections now, and those in use when their transfer ends. */
+function retire(agent: HttpAgent): void {
+  // Looked at whenever a transfer ends: then its connection is not kept.
+  (agent as HttpAgent & { keepAlive: boolean }).keepAlive = false;
+  for (const sockets of Object.values(agent.freeSockets)) {
+    for (const socket of sockets ?? []) socket.destroy();
+  }
 }
 
 /** Through a proxy the authorities count for it as well as for the host behind it. */

@@ -107,3 +107,50 @@ test("a proxy that is no address is refused without repeating it", () => {
     "https_proxy must name an http:// or https:// proxy",
   );
 });
+
+test("closing ends idle connections at once, and one in use when its transfer is over", async () => {
+  let finish = (): void => undefined;
+  const closed: Promise<unknown>[] = [];
+  const server = createServer((request, response) => {
+    if (request.url !== "/held") {
+      response.end("done");
+      return;
+    }
+    response.write("first ");
+    finish = () => response.end("last");
+  }).listen(0, "127.0.0.1");
+  server.on("connection", (socket) => void closed.push(once(socket, "close")));
+  await once(server, "listening");
+  const pool = openPool({});
+  const get = (path: string): ReturnType<typeof send> =>
+    send(
+      {
+        method: "GET",
+        protocol: "http:",
+        hostname: "127.0.0.1",
+        port: (server.address() as AddressInfo).port,
+        path,
+        headers: {},
+        subject: path,
+      },
+      pool,
+      { connectTimeoutMs: 5_000, stallTimeoutMs: 5_000 },
+      new AbortController().signal,
+    );
+  try {
+    const held = await get("/held");
+    expect((await held.read())?.toString()).toBe("first ");
+    const idle = await get("/idle");
+    while ((await idle.read()) !== null);
+    pool.close();
+    await closed[1];
+    finish();
+    expect((await held.read())?.toString()).toBe("last");
+    expect(await held.read()).toBeNull();
+    await closed[0];
+    expect(closed).toHaveLength(2);
+  } finally {
+    pool.close();
+    server.close();
+  }
+});
