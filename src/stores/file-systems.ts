@@ -127,7 +127,7 @@ export class FileSystems {
   /** The file system that holds the absolute `path`, in which links are not looked for. */
   at(path: string): FileSystem {
     if (performance.now() - this.#tableMs > TABLE_MS) {
-      this.#table = parseMountTable(readFileSync("/proc/self/mountinfo", "utf8"));
+      this.#table = readMountTable();
       this.#tableMs = performance.now();
     }
     const mount = mountAround(path, this.#table) ?? ROOTLESS;
@@ -193,6 +193,15 @@ export class FileSystems {
 
 /** The file systems of this process: its lanes live as long as it does. */
 export const fileSystems = new FileSystems();
+
+/** Without /proc all files are on one lane. */
+function readMountTable(): readonly MountedFileSystem[] {
+  try {
+    return parseMountTable(readFileSync("/proc/self/mountinfo", "utf8"));
+  } catch {
+    return [];
+  }
+}
 
 /** A process whose root is no mount (chroot) sees none around its files. */
 const ROOTLESS: MountedFileSystem = { mountPoint: "/", fsType: "unknown", source: "", device: "" };

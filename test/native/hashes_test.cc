@@ -9,6 +9,7 @@
 
 #include "../../native/cpu.h"
 #include "../../native/crc.h"
+#include "../../native/md5_lanes.h"
 #include "../../native/part_cuts.h"
 #include "../../native/sha256_pair.h"
 
@@ -118,8 +119,71 @@ static void PartsAreCutWhereTheyEnd() {
   }
 }
 
+static bool HasMd5(const Md5Lanes& lanes, size_t lane, const char* expected) {
+  uint8_t digest[kMd5Bytes];
+  lanes.Finish(lane, digest);
+  char hex[2 * kMd5Bytes + 1];
+  for (size_t i = 0; i < kMd5Bytes; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
+  return strcmp(hex, expected) == 0;
+}
+
+/// The suite of RFC 1321: messages of other lengths beside each other.
+static void LanesHaveTheDigestsOfTheRfc() {
+  const char* const suite[][2] = {
+      {"", "d41d8cd98f00b204e9800998ecf8427e"},
+      {"a", "0cc175b9c0f1b6a831c399e269772661"},
+      {"abc", "900150983cd24fb0d6963f7d28e17f72"},
+      {"message digest", "f96b697d7cb7938d525a2f31aaf161d0"},
+      {"abcdefghijklmnopqrstuvwxyz", "c3fcd3d76192e4007dfb496cca67e13b"},
+      {"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789",
+       "d174ab98d277d9f5a5611c2c9f419d9f"},
+      {"12345678901234567890123456789012345678901234567890123456789012345678901234567890",
+       "57edf4a22be3c955ac49da2e2107b67a"},
+  };
+  Md5Lanes lanes;
+  std::array<Md5Lanes::Piece, Md5Lanes::kLanes> pieces{};
+  for (size_t i = 0; i < 7; i++) {
+    const char* const text = suite[i][0];
+    pieces[i] = {reinterpret_cast<const uint8_t*>(text), strlen(text), true};
+  }
+  lanes.Update(pieces);
+  for (size_t i = 0; i < 7; i++) CHECK(HasMd5(lanes, i, suite[i][1]));
+}
+
+/// Each lane, fed in pieces beside others of other lengths, has the digest that it has alone.
+static void LanesDoNotDisturbOneAnother() {
+  Md5Lanes together;
+  constexpr size_t kPieces = 5;
+  const auto bytes = Bytes(kPieces * 512);
+  const auto size_of = [](size_t lane, size_t piece) {
+    if (piece < lane % kPieces) return size_t{64} * (1 + (lane + piece) % 8);
+    return piece == lane % kPieces ? 37 * lane : size_t{0};
+  };
+  for (size_t piece = 0; piece < kPieces; piece++) {
+    std::array<Md5Lanes::Piece, Md5Lanes::kLanes> pieces{};
+    for (size_t lane = 0; lane < Md5Lanes::kLanes; lane++) {
+      pieces[lane] = {bytes.get() + 512 * piece, size_of(lane, piece), piece == lane % kPieces};
+    }
+    together.Update(pieces);
+  }
+  for (size_t lane = 0; lane < Md5Lanes::kLanes; lane++) {
+    Md5Lanes alone;
+    for (size_t piece = 0; piece <= lane % kPieces; piece++) {
+      std::array<Md5Lanes::Piece, Md5Lanes::kLanes> pieces{};
+      pieces[0] = {bytes.get() + 512 * piece, size_of(lane, piece), piece == lane % kPieces};
+      alone.Update(pieces);
+    }
+    uint8_t one[kMd5Bytes], other[kMd5Bytes];
+    alone.Finish(0, one);
+    together.Finish(lane, other);
+    CHECK(memcmp(one, other, sizeof one) == 0);
+  }
+}
+
 int main() {
   PartsAreCutWhereTheyEnd();
+  LanesHaveTheDigestsOfTheRfc();
+  LanesDoNotDisturbOneAnother();
   KnownValues();
   for (size_t size = 0; size < 400; size++) {
     ChecksumsAreTheSameInOnePieceAndInTwo(size);

@@ -54,6 +54,7 @@ test(
     const program = await compile("hashes_test", [
       at("hashes_test.cc"),
       native("crc.cc"),
+      native("md5_lanes.cc"),
       native("sha256_pair.cc"),
     ]);
     expect(run(program)).toEqual(CLEAN);
