@@ -189,6 +189,8 @@ async function write(
     await (ranged
       ? writeRanges(transfer, first, sink, memory.buffers, memory.release)
       : writeStream(transfer, first, sink));
+    // Each range confirmed itself; this tells that all of them are of one state of the source.
+    if (ranged) await first.confirm?.();
     return { hashes: await sink.finish(), hashing, answer: first };
   } catch (error) {
     sink.abort();

@@ -34,7 +34,7 @@ export interface Fetched extends AsyncDisposable {
   readonly etagIsHash: boolean;
   /** A local file that holds exactly the whole object: may be cloned instead of reading `body`. */
   readonly localPath?: string;
-  /** Called after the last byte was taken: throws `drifted` when the source changed meanwhile. */
+  /** Called after the last byte was taken: throws `drifted` when the source changed since it was opened. */
   confirm?(): Promise<void>;
 }
 

@@ -7,10 +7,14 @@ import type { ByteRange, Fetched } from "../model/fetch.js";
 import type { FileStatus, Lane } from "../native/lane.js";
 import { readFault } from "./file-fault.js";
 import { fileSystems, type FileSystem, type Patience } from "./file-systems.js";
+import { retry } from "./retry.js";
 import { parseFileUri } from "./uri.js";
 
-/** One read, in bytes: what a slow server has to bring before the deadline. */
+/** One read, in bytes: what a slow server has to bring before the deadline, and what a fast one may. */
 const READ_BYTES = 262_144;
+const FAST_READ_BYTES = 1_048_576;
+/** A read that took less, in milliseconds, was one of a fast server. */
+const FAST_MS = 100;
 
 /**
  * Opens the file of `entry`.
@@ -42,7 +46,7 @@ export async function openEntry(
       // Whoever clones it opens it by path, in a call that nobody can give up.
       ...(file.fileSystem.isLocal ? { localPath: file.path } : {}),
       async confirm() {
-        const { stamp } = await file.look();
+        const { stamp } = await retry(() => file.look(), { timeoutMs, signal });
         if (stamp !== file.status.stamp) throw changed(entry, "it was changed while being read");
       },
       [Symbol.asyncDispose]() {
@@ -62,9 +66,12 @@ async function* readRange(
   entry: Entry,
 ): AsyncGenerator<Uint8Array> {
   let position = range.start;
+  let readBytes = READ_BYTES;
   while (position < range.end) {
-    const buffer = Buffer.allocUnsafe(Math.min(READ_BYTES, range.end - position));
+    const buffer = Buffer.allocUnsafe(Math.min(readBytes, range.end - position));
+    const beganMs = performance.now();
     const bytesRead = await file.read(buffer, position);
+    readBytes = performance.now() - beganMs < FAST_MS ? FAST_READ_BYTES : READ_BYTES;
     if (bytesRead < buffer.length) throw changed(entry, "it became shorter while being read");
     position += bytesRead;
     yield buffer;

@@ -85,13 +85,13 @@ export class FileSystem {
       await deadline.orSooner(before);
     }
     const release = this.#places.tryAcquire(1) ?? (await this.#places.acquire(1, deadline.signal));
-    if (deadline.signal.aborted) release();
-    deadline.signal.throwIfAborted();
+    if (deadline.isOver) release();
+    deadline.throwIfOver();
     const running = (async () => call(this.#lane, deadline.progress))().finally(release);
     try {
       return await deadline.orSooner(running);
     } finally {
-      if (deadline.signal.aborted) this.#giveUp(path, running.then(discard));
+      if (deadline.isOver) this.#giveUp(path, running.then(discard));
     }
   }
 
@@ -206,33 +206,41 @@ function readMountTable(): readonly MountedFileSystem[] {
 /** A process whose root is no mount (chroot) sees none around its files. */
 const ROOTLESS: MountedFileSystem = { mountPoint: "/", fsType: "unknown", source: "", device: "" };
 
-/** The end of somebody's patience. */
+/** The end of somebody's patience. One is made for every call, so it makes little itself. */
 class Deadline implements Disposable {
-  readonly #ended = new AbortController();
   readonly #timer: NodeJS.Timeout;
   readonly #outer: AbortSignal | undefined;
-  readonly #forward = (): void => {
-    this.#ended.abort(this.#outer?.reason);
-  };
   readonly #never: Promise<never>;
+  #reject: (reason: Error) => void = () => undefined;
+  #reason: Error | null = null;
+  #controller: AbortController | null = null;
 
-  constructor({ timeoutMs, signal }: Patience, reason: () => Error) {
-    this.#outer = signal;
+  constructor({ timeoutMs, signal }: Patience, silence: () => Error) {
     this.#never = new Promise((_resolve, reject) => {
-      this.signal.addEventListener("abort", () => {
-        reject(this.signal.reason as Error);
-      });
+      this.#reject = reject;
     });
     this.#never.catch(() => undefined);
     this.#timer = setTimeout(() => {
-      this.#ended.abort(reason());
+      this.#end(silence());
     }, timeoutMs + EARLY_MS);
+    this.#outer = signal;
     if (signal?.aborted === true) this.#forward();
     signal?.addEventListener("abort", this.#forward);
   }
 
+  get isOver(): boolean {
+    return this.#reason !== null;
+  }
+
+  throwIfOver(): void {
+    if (this.#reason !== null) throw this.#reason;
+  }
+
+  /** Aborted when it is over. */
   get signal(): AbortSignal {
-    return this.#ended.signal;
+    this.#controller ??= new AbortController();
+    if (this.#reason !== null) this.#controller.abort(this.#reason);
+    return this.#controller.signal;
   }
 
   readonly progress = (): void => {
@@ -246,5 +254,16 @@ class Deadline implements Disposable {
   [Symbol.dispose](): void {
     clearTimeout(this.#timer);
     this.#outer?.removeEventListener("abort", this.#forward);
+  }
+
+  readonly #forward = (): void => {
+    this.#end(this.#outer?.reason as Error);
+  };
+
+  #end(reason: Error): void {
+    if (this.#reason !== null) return;
+    this.#reason = reason;
+    this.#reject(reason);
+    this.#controller?.abort(reason);
   }
 }
