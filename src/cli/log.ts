@@ -128,7 +128,7 @@ export function addLog(program: Command, invocation: Invocation): void {
           openStdin: invocation.openStdin,
         },
       );
-      desk.print(reportKeys(report), () => describe(report));
+      desk.print(logKeys(report), () => describeLog(report));
     });
 }
 
@@ -138,12 +138,12 @@ function describeProgress(name: string, state: LogProgress): string {
 }
 
 // The keys that scripts rely on, in this order.
-function reportKeys(report: LogReport): object {
+export function logKeys(report: LogReport): object {
   const { ref, version, digest, files, bytes, aliases, created } = report;
   return { ref, version, digest, files, bytes, aliases, created };
 }
 
-function describe(report: LogReport): string {
+export function describeLog(report: LogReport): string {
   const size = `${plural(report.files, "file")}, ${formatBytes(report.bytes)}`;
   const line = `${report.ref}  ${report.digest}  ${size}`;
   if (report.created) return line;

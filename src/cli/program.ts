@@ -14,6 +14,7 @@ import { addLog } from "./log.js";
 import { addLs } from "./ls.js";
 import { addMetadata } from "./metadata.js";
 import { addMount } from "./mount.js";
+import { addExport, addImport } from "./import.js";
 import { addGc, addRm, addTtl, addUndelete } from "./rm.js";
 import { addRun } from "./run.js";
 import { addRuns } from "./runs.js";
@@ -47,6 +48,8 @@ const VERBS: readonly AddVerb[] = [
   addUndelete,
   addTtl,
   addGc,
+  addImport,
+  addExport,
   addStatus,
   addDaemon,
 ];

@@ -39,10 +39,8 @@ export class Staging implements Disposable {
       removeLitter(dir);
       for (;;) {
         const id = randomBytes(8).toString("hex");
-        const database = lock(stagingPath(dir, id, LOCK_EXTENSION), "create");
-        // Between creating and locking, another writer may have taken the file for litter.
-        if (database !== null && existsSync(database.path)) return new Staging(dir, id, database);
-        database?.close();
+        const database = lockNew(stagingPath(dir, id, LOCK_EXTENSION));
+        if (database !== null) return new Staging(dir, id, database);
       }
     });
   }
@@ -94,14 +92,32 @@ function stagingPath(dir: string, id: string, extension: string): string {
   return join(dir, `.staging-${id}.${extension}`);
 }
 
+/**
+ * Makes a lock file and takes its lock; null when another writer, between any two of our steps, took the
+ * file for litter.
+ */
+function lockNew(path: string): Database | null {
+  closeSync(openSync(path, "wx", 0o600));
+  let database: Database | null;
+  try {
+    database = lock(path, LOCK_WAIT_MS);
+  } catch (error) {
+    if (error instanceof Fault && !existsSync(path)) return null;
+    throw error;
+  }
+  if (database === null || existsSync(path)) return database;
+  database.close();
+  return null;
+}
+
 /** Takes the lock; null when another writer has it. */
-function lock(path: string, mode: "create" | "write"): Database | null {
+function lock(path: string, busyTimeoutMs: number): Database | null {
   const database = new Database({
     path,
     what: `The temporary file ${path}`,
     remedy: "Remove it and try again.",
-    mode,
-    busyTimeoutMs: mode === "create" ? LOCK_WAIT_MS : 0,
+    mode: "write",
+    busyTimeoutMs,
   });
   try {
     // Nothing in it outlives this process, so nothing is journalled on disk or synced.
@@ -131,7 +147,7 @@ function removeIfDead(dir: string, id: string): void {
   try {
     // Without a lock file nobody is at work: it is made first and removed last.
     if (existsSync(lockPath)) {
-      database = lock(lockPath, "write");
+      database = lock(lockPath, 0);
       if (database === null) return;
     }
   } catch (error) {

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ManifestWriter } from "../../src/registry/manifest-writer.js";
 import { Staging } from "../../src/registry/staging.js";
+import { distFile } from "../support/dist.js";
 import { anEntry, Folder } from "../support/entries.js";
 
 /** A writer in another process: as much of one as others can see. */
@@ -76,4 +77,26 @@ test("a folder that cannot be made is a fault", () => {
   expect(() => ManifestWriter.create(join(file, "manifests"))).toThrow(
     expect.objectContaining({ kind: "denied" }),
   );
+});
+
+test("writers that begin and end all the time never take one another for litter", async () => {
+  using folder = new Folder();
+  const script = `
+    const { Staging } = await import(${JSON.stringify(distFile("registry/staging.js"))});
+    for (let n = 0; n < 200; n++) Staging.create(${JSON.stringify(folder.path)}).remove();
+    process.stdout.write("done");`;
+  const ends = await Promise.all(
+    Array.from({ length: 4 }, async () => {
+      const args = ["--input-type=module", "-e", script];
+      const child = spawn(process.execPath, args, { stdio: ["ignore", "pipe", "pipe"] });
+      let output = "";
+      for (const stream of [child.stdout, child.stderr]) {
+        stream.setEncoding("utf8").on("data", (text: string) => (output += text));
+      }
+      await once(child, "close");
+      return output;
+    }),
+  );
+  expect(ends).toEqual(["done", "done", "done", "done"]);
+  expect(readdirSync(folder.path)).toEqual([]);
 });
