@@ -345,11 +345,7 @@ export class Mounts {
 
   #keptRecords(): MountRecord[] {
     using holder = Holder.connect(this.#options.holderSocket);
-    return holder.list().map((id) => {
-      const { record, stateFd, devices } = holder.take(id);
-      for (const fd of [stateFd, ...devices]) addon().closeFd(fd);
-      return JSON.parse(record) as MountRecord;
-    });
+    return holder.records().map((record) => JSON.parse(record) as MountRecord);
   }
 
   #giveUp(record: MountRecord): void {

@@ -4,6 +4,7 @@
 import { execFile } from "node:child_process";
 import { hostname, userInfo } from "node:os";
 import type { GitState, RunKind, RunStart } from "../registry/run.js";
+import { secretIn } from "../stores/http/secret-query.js";
 
 /** A repository on a slow disk must not hold anybody up, in milliseconds. */
 const GIT_TIMEOUT_MS = 2_000;
@@ -17,7 +18,7 @@ export async function captureRun(
   return {
     kind,
     title,
-    command: command.map(withoutSecrets),
+    command: withoutSecrets(command),
     directory,
     host: hostname(),
     user: userName(),
@@ -46,13 +47,34 @@ async function gitState(directory: string): Promise<GitState | null> {
   };
 }
 
-/** A word of a command line without what a uri in it may give away. */
-function withoutSecrets(word: string): string {
-  return withoutUserInfo(word.replace(/([A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s?#]*)\?\S*/g, "$1?..."));
+/** A command line without what its words may give away: by the names they have, or by their form. */
+function withoutSecrets(words: readonly string[]): readonly string[] {
+  return words.map((word, index) => {
+    const option = /^--?([A-Za-z][\w-]*)$/.exec(words[index - 1] ?? "")?.[1];
+    if (option !== undefined && !word.startsWith("-") && isSecret(option, "")) return HIDDEN;
+    const [, name, value] = /^(?:--?)?([A-Za-z][\w-]*)=(.*)$/s.exec(word) ?? [];
+    if (name !== undefined && value !== undefined && isSecret(name, value)) {
+      return `${word.slice(0, word.length - value.length)}${HIDDEN}`;
+    }
+    return isSecret("", word) ? HIDDEN : withoutSecretsInUris(word);
+  });
 }
 
+const HIDDEN = "...";
+
+function isSecret(name: string, value: string): boolean {
+  return secretIn(new URLSearchParams([[name, value]])) !== undefined;
+}
+
+function withoutSecretsInUris(text: string): string {
+  return withoutUserInfo(text)
+    .replace(/([A-Za-z][A-Za-z0-9+.-]*:\/\/[^\s?#]*)\?[^\s#]*/g, `$1?${HIDDEN}`)
+    .replace(/(https?:\/\/[^\s#]*)#\S*/gi, `$1#${HIDDEN}`);
+}
+
+/** What stands before a host; a password may hold a "/". */
 function withoutUserInfo(text: string): string {
-  return text.replace(/([A-Za-z][A-Za-z0-9+.-]*:\/\/)[^\s/@]*@/g, "$1");
+  return text.replace(/([A-Za-z][A-Za-z0-9+.-]*:\/\/)(?:[^\s/@]*:[^\s@]*@|[^\s/@]*@)/g, "$1");
 }
 
 function currentDirectory(): string | null {

@@ -8,6 +8,11 @@ import { dirname, join, resolve } from "node:path";
 import { Fault } from "../model/fault.js";
 
 const PART_NAME = /^\.refmount-([0-9a-f]{8})-(\d+)-\d+\.part$/;
+/** True for the name of a file that a download is writing, or did not finish. */
+export function isPart(name: string): boolean {
+  return PART_NAME.test(name);
+}
+
 /** A part of another machine's download that nobody wrote to for this long is litter. */
 const FOREIGN_PART_MS = 86_400_000;
 

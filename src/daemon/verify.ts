@@ -71,7 +71,7 @@ export async function verifyDirectory(
   const outcomes = inOrder(
     manifest.entries(),
     { atOnce, window: atOnce * 8, signal: watch.signal },
-    async (entry) => ({ path: entry.path, outcome: await compare(dir, entry, observed) }),
+    async (entry) => ({ path: entry.path, outcome: await compareFile(dir, entry, observed) }),
   );
   for await (const { path, outcome } of outcomes) {
     doneFiles += 1;
@@ -83,7 +83,8 @@ export async function verifyDirectory(
   return { ref, digest, path: dir, files: manifest.files, ...counts, problems };
 }
 
-async function compare(dir: string, entry: Entry, observed: Observed): Promise<Outcome> {
+/** How the file that is where `entry` goes below `dir` compares with it. */
+export async function compareFile(dir: string, entry: Entry, observed: Observed): Promise<Outcome> {
   const path = join(dir, entry.path);
   const stats = await lstat(path).catch((error: unknown) => {
     const { code } = error as NodeJS.ErrnoException;

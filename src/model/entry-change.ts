@@ -1,7 +1,7 @@
 // What happened to a file between two versions, told from its two entries alone.
 
 import type { DigestAlgorithm } from "./digest.js";
-import { DIGEST_ALGORITHMS } from "./digest.js";
+import { claimedDigests, DIGEST_ALGORITHMS } from "./digest.js";
 import type { Entry } from "./entry.js";
 
 /**
@@ -34,12 +34,6 @@ export function compareEntries(before: Entry, after: Entry): EntryChange {
  * ETag that looks like an MD5 is taken for one: it is wrong only where keys of KMS are used.
  */
 function hashesOf(entry: Entry): ReadonlyMap<DigestAlgorithm, string> {
-  const hashes = new Map<DigestAlgorithm, string>();
-  for (const { algorithm, value } of entry.claims) {
-    if (value !== undefined) hashes.set(algorithm, value);
-  }
-  for (const [algorithm, value] of Object.entries(entry.digests)) {
-    hashes.set(algorithm as DigestAlgorithm, value);
-  }
-  return hashes;
+  const hashes = { ...claimedDigests(entry.claims), ...entry.digests };
+  return new Map(Object.entries(hashes) as [DigestAlgorithm, string][]);
 }

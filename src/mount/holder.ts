@@ -59,6 +59,15 @@ export class Holder implements Disposable {
       .filter((id) => id !== "");
   }
 
+  /** The records of the mounts it keeps. */
+  records(): readonly string[] {
+    return this.list().map((id) => {
+      const { record, stateFd, devices } = this.take(id);
+      for (const fd of [stateFd, ...devices]) addon().closeFd(fd);
+      return record;
+    });
+  }
+
   drop(id: string): void {
     this.#ask(`drop ${id}`, []);
   }

@@ -19,7 +19,7 @@ export class Retention {
   readonly #setTtl: Statement<[number | null, number]>;
   readonly #setCollectionTtl: Statement<[number | null, number]>;
   readonly #dueOne: Statement<[number], { found: number }>;
-  readonly #expire: Statement<[number]>;
+  readonly #expire: Statement<[number, number]>;
   readonly #forgetLatest: Statement<[]>;
   readonly #purgeable: Statement<[number], { count: number }>;
   readonly #purged: readonly Statement<[number]>[];
@@ -33,10 +33,7 @@ export class Retention {
     const due = `FROM due_version WHERE expires_ms <= ? AND NOT EXISTS (
       SELECT 1 FROM alias WHERE alias.version_id = due_version.id AND alias.alias <> '${LATEST}')`;
     this.#dueOne = db.prepare(`SELECT 1 AS found ${due} LIMIT 1`);
-    this.#expire = db.prepare(
-      `UPDATE version SET deleted_ms = (SELECT expires_ms FROM due_version WHERE due_version.id = version.id)
-       WHERE id IN (SELECT id ${due})`,
-    );
+    this.#expire = db.prepare(`UPDATE version SET deleted_ms = ? WHERE id IN (SELECT id ${due})`);
     this.#forgetLatest = db.prepare(
       "DELETE FROM alias WHERE version_id IN (SELECT id FROM version WHERE deleted_ms IS NOT NULL)",
     );
@@ -83,9 +80,12 @@ export class Retention {
     return this.#dueOne.get(nowMs) !== undefined;
   }
 
-  /** Deletes the versions whose time is over, as of the moment when it was. */
+  /**
+   * Deletes the versions whose time is over, as of now and not of when it was: whoever shortens a time
+   * to live by mistake has the whole grace to bring them back.
+   */
   expire(nowMs: number): void {
-    this.#expire.run(nowMs);
+    this.#expire.run(nowMs, nowMs);
     this.#forgetLatest.run();
   }
 

@@ -4,6 +4,7 @@
 import { Fault } from "../model/fault.js";
 import { NO_PIN } from "../model/pin.js";
 import { shownUri } from "../model/shown-uri.js";
+import { secretIn } from "./http/secret-query.js";
 import type { Listed, Store } from "./store.js";
 
 export function openTracking(): Store {
@@ -31,6 +32,11 @@ export function whyUnread(uri: string): string {
   return `the scheme "${scheme}" is not supported; it was logged only to be tracked`;
 }
 
+function querySecret(uri: string): string | undefined {
+  const question = uri.indexOf("?");
+  return question < 0 ? undefined : secretIn(new URLSearchParams(uri.slice(question + 1)));
+}
+
 function track(uri: string, pinVersion: boolean): Listed {
   const shown = shownUri(uri);
   if (pinVersion) {
@@ -40,10 +46,11 @@ function track(uri: string, pinVersion: boolean): Listed {
       { subject: shown },
     );
   }
-  if (/^[^:]+:\/\/[^/?#@:]*:[^/?#@]*@/.test(uri)) {
+  const secret = /^[^:]+:\/\/[^/?#]*@/.test(uri) ? "a user name or a password" : querySecret(uri);
+  if (secret !== undefined) {
     throw new Fault(
       "usage",
-      `The URI of ${shown} holds a password, which would be recorded with it: write it without`,
+      `The URI of ${shown} holds ${secret}, which would be recorded with it: write it without`,
       { subject: shown },
     );
   }

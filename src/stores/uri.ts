@@ -41,6 +41,13 @@ export function parseS3Uri(uri: string): S3Name {
   if (match === null || bucket === "") {
     throw new Fault("usage", `"${withoutQuery(uri)}" names no bucket: write s3://bucket/key`);
   }
+  if (bucket.includes("@")) {
+    // Hadoop's old form has keys there: they are not repeated.
+    throw new Fault(
+      "usage",
+      "An S3 URI holds no keys: write s3://bucket/key, and set AWS_ACCESS_KEY_ID or AWS_PROFILE",
+    );
+  }
   if (bucket.startsWith("arn:")) {
     throw new Fault(
       "usage",

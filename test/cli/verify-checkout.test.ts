@@ -116,6 +116,39 @@ test("checkout never removes what no version has, unless it is told to", async (
   expect(await readdir(dir)).toEqual(["b"]);
 });
 
+test("checkout takes a file that was edited for the user's, whatever its path", async () => {
+  await using rig = await rigWith({ "data.csv": "logged", a: "1" }, { b: "2" });
+  const dir = rig.path("out");
+  await rig.ok("checkout", "demo:v0", dir);
+  await writeFile(join(dir, "data.csv"), "edited");
+  const refused = await rig.run("checkout", "demo:v1", dir);
+  expect([refused.code, refused.stderr]).toEqual([2, expect.stringContaining("data.csv")]);
+  expect(await readFile(join(dir, "data.csv"), "utf8")).toBe("edited");
+});
+
+test("checkout that will not go on removes nothing", async () => {
+  await using rig = await rigWith({ a: "1" }, { b: "2" });
+  const dir = rig.path("out");
+  await rig.ok("checkout", "demo:v0", dir);
+  for (const options of [
+    ["--type", "model"],
+    ["--require", "everything"],
+  ]) {
+    expect((await rig.run("checkout", "demo:v1", dir, ...options)).code).toBe(2);
+    expect(await readdir(dir)).toEqual(["a"]);
+  }
+  await rm(rig.path("data1/b"));
+  expect((await rig.run("checkout", "demo:v1", dir)).code).toBe(5);
+  expect(await readdir(dir)).toEqual(["a"]);
+});
+
+test("what a killed download left is no file of the user's", async () => {
+  await using rig = await rigWith({ a: "1" }, { b: "2" });
+  const dir = await rig.tree("out", { ".refmount-0a1b2c3d-99999-0.part": "half" });
+  await rig.ok("checkout", "demo:v0", dir);
+  expect((await rig.run("verify", dir, "demo:v0")).code).toBe(0);
+});
+
 test("checkout removes a link, never what it leads to", async () => {
   await using rig = await rigWith({ a: "1" });
   const outside = await rig.tree("outside", { precious: "x" });

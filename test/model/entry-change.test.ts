@@ -27,6 +27,12 @@ test.each<[string, Partial<Entry>, Partial<Entry>, string]>([
     "content",
   ],
   [
+    "an ETag of parts against one of the whole",
+    { claims: [{ algorithm: "md5", value: `${M1}-2`, source: "etag", ofParts: true }] },
+    { ...claimed(M1, "etag"), entryDigest: "other" },
+    "unknown",
+  ],
+  [
     "no hash in common",
     { digests: { sha256: S1 } },
     { digests: { md5: M1 }, entryDigest: "other" },

@@ -13,7 +13,10 @@ test.each([
   ["https://host/x?", "https://host/x?..."],
   ["https://user:secret@host/x", "https://host/x"],
   ["https://secret@host/x", "https://host/x"],
-  ["ftp://anna:secret@host/x", "ftp://anna@host/x"],
+  ["ftp://anna:secret@host/x", "ftp://host/x"],
+  ["git+https://secret@host/x", "git+https://host/x"],
+  ["s3://AKIAKEY:secret@bucket/key", "s3://bucket/key"],
+  ["abfss://container:secret@account/x", "abfss://container@account/x"],
   [
     "abfss://container@account.dfs.core.windows.net/x",
     "abfss://container@account.dfs.core.windows.net/x",

@@ -54,8 +54,12 @@ describe("37: a reference of an unknown scheme", () => {
     await using rig = await Rig.create();
     const outcome = await rig.run(...LOG, "x=ftp://anna:secret@host/x");
     expect(outcome.code).toBe(2);
-    expect(outcome.stderr).toMatch(/ftp:\/\/anna@host\/x holds a password/);
+    expect(outcome.stderr).toMatch(/ftp:\/\/host\/x holds a user name or a password/);
     expect(outcome.stderr).not.toMatch(/secret/);
+    for (const uri of ["git+https://ghp_secret@host/x", "r2://bucket/k?X-Amz-Signature=secret"]) {
+      const refused = await rig.run(...LOG, `x=${uri}`);
+      expect([refused.code, refused.stderr.includes("secret")]).toEqual([2, false]);
+    }
   });
 
   test("cannot be hashed or pinned", async () => {

@@ -217,6 +217,18 @@ test("a version whose time is over is gone, unless an alias that somebody gave p
   expect(shelf.versions()).toEqual(["v1", "v2", "v3"]);
 });
 
+test("what expires has the whole grace from the moment when it does, however long ago its time was over", () => {
+  using shelf = new Shelf();
+  shelf.log([anEntry("a")]);
+  shelf.log([anEntry("b")], { ttl: "never" });
+  shelf.age(200 * DAY_MS);
+  shelf.registry.setTtl(MNIST, DAY_MS);
+  shelf.age(0);
+  expect(shelf.versions()).toEqual(["v1"]);
+  expect(shelf.registry.purge(Date.now() - 7 * DAY_MS)).toBe(0);
+  expect(shelf.registry.undelete("mnist:v0").version).toBe("v0");
+});
+
 test("a version inherits its artifact's time to live unless it has its own", () => {
   using shelf = new Shelf();
   for (const name of ["a", "b", "c"]) shelf.log([anEntry(name)]);

@@ -38,6 +38,13 @@ describe("S3 uris", () => {
     expect(parseS3Uri(uri).key).toBe(key);
   });
 
+  test("keys in an S3 uri are refused and not repeated", () => {
+    for (const uri of ["s3://AKIAKEY:hush@bucket/key", "s3://hush@bucket"]) {
+      expect(() => parseS3Uri(uri)).toThrow(/holds no keys/);
+      expect(() => parseS3Uri(uri)).not.toThrow(/hush/);
+    }
+  });
+
   test("any key comes back from its uri", () => {
     const alphabet = [
       "%",

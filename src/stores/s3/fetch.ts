@@ -5,7 +5,7 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { Entry } from "../../model/entry.js";
 import { Fault } from "../../model/fault.js";
 import type { ByteRange, Fetched } from "../../model/fetch.js";
-import { immutableVersion } from "../../model/pin.js";
+import { immutableVersion, pinsObject } from "../../model/pin.js";
 import type { S3Name } from "../uri.js";
 import { formatS3Uri, parseS3Uri } from "../uri.js";
 import { bodyOf, extentOf, isWhole, rangeHeader, unquote } from "../object-answer.js";
@@ -187,6 +187,15 @@ function checkIdentity(headers: IncomingHttpHeaders, entry: Entry, wanted: Wante
     throw new Fault(
       sameVersion && version !== "null" ? "corrupt" : "drifted",
       `${wanted.subject} has the ETag ${etag}; logged was ${entry.pin.etag}`,
+      { subject: wanted.subject },
+    );
+  }
+  const named = version !== undefined && version !== "null" && version === wanted.versionId;
+  if (pinsObject(entry.pin) && !named && etag === undefined) {
+    throw new Fault(
+      "drifted",
+      `The store's answer for ${wanted.subject} names neither a version nor an ETag, so nothing shows ` +
+        "that it is the object that was logged",
       { subject: wanted.subject },
     );
   }
