@@ -47,21 +47,22 @@ export function parseArtifactUri(uri: string): Target {
   }
 }
 
-/** The version that a pinned uri names, without the path. */
-export function artifactOf(uri: string): string {
-  return formatRef(parseArtifactUri(uri).ref);
-}
-
 /** The artifacts that the sources of one log name. */
 export class ArtifactSources implements Disposable {
   readonly #registry: Registry;
   readonly #manifestsDir: string;
   /** By the digest of the manifest, the least recently used first. */
   readonly #open = new Map<string, Manifest>();
+  readonly #pinned = new Map<string, string>();
 
   constructor(registry: Registry, manifestsDir: string) {
     this.#registry = registry;
     this.#manifestsDir = manifestsDir;
+  }
+
+  /** The versions that were pinned, each with the revision that it had then. */
+  get pinned(): readonly { readonly ref: string; readonly manifestDigest: string }[] {
+    return [...this.#pinned].map(([ref, manifestDigest]) => ({ ref, manifestDigest }));
   }
 
   /**
@@ -70,7 +71,8 @@ export class ArtifactSources implements Disposable {
    */
   pin(uri: string): string {
     const { ref, path } = parseArtifactUri(uri);
-    const { version } = this.#registry.resolve(ref);
+    const { version, ref: name, manifestDigest } = this.#registry.resolve(ref);
+    this.#pinned.set(name, manifestDigest);
     return `${SCHEME}${formatRef({ ...ref, alias: version })}${path === "" ? "" : `/${path}`}`;
   }
 

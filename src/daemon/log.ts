@@ -12,7 +12,7 @@ import type { TimeToLive } from "../registry/retention.js";
 import type { Version } from "../registry/version.js";
 import { withRetry } from "../stores/retry.js";
 import { openStores } from "../stores/schemes.js";
-import { ArtifactSources, artifactOf, isArtifactUri } from "./artifact-source.js";
+import { ArtifactSources, isArtifactUri } from "./artifact-source.js";
 import { collect } from "./collect.js";
 import { Finder } from "./find.js";
 import type { Environment, Home } from "./home.js";
@@ -104,8 +104,7 @@ export async function logReferences(
   await fill(writer, { ...request, sources }, artifacts, watch);
   // From here on nothing waits, so no signal comes between the manifest and its version.
   watch.signal.throwIfAborted();
-  const used = sources.flatMap(({ uri }) => (isArtifactUri(uri) ? artifactOf(uri) : []));
-  const origin = { producer, used };
+  const origin = { producer, used: artifacts.pinned };
   const { version, created, revised } = registry.log(recorded, writer.seal(), origin);
   if (!created && describesAnew(recorded, version)) {
     watch.onNotice(

@@ -33,8 +33,8 @@ export interface RegistryOptions {
 /** Where a version comes from. */
 export interface Origin {
   readonly producer: Producer;
-  /** Versions whose entries are part of it. */
-  readonly used: readonly string[];
+  /** Versions whose entries are part of it, each with the revision that was read. */
+  readonly used: readonly { readonly ref: string; readonly manifestDigest: string }[];
 }
 
 export class Registry implements Disposable {
@@ -367,8 +367,11 @@ export class Registry implements Disposable {
   #recordOrigin(ref: string, manifestDigest: string, { producer, used }: Origin): void {
     const run = "run" in producer ? producer.run : this.#runs.start(producer.start);
     for (const other of used) {
-      const { manifestDigest: digest } = this.#version(this.#lookup.version(other));
-      this.recordRun(run, "used", other, digest, "log");
+      // It may have been deleted since it was read: it was used all the same.
+      const row = this.#rowOf(other.ref);
+      if (row === undefined) continue;
+      const { manifestDigest: read } = other;
+      this.#runs.join(run, "used", { versionId: row.id, manifestDigest: read, how: "log" });
     }
     this.recordRun(run, "produced", ref, manifestDigest, "log");
     if (!("run" in producer)) this.#runs.finish(run, null);
