@@ -74,6 +74,14 @@ function makeFiles(folder, { files, fileBytes }) {
   return list;
 }
 
+/** The same as a table, in Markdown. */
+export async function measureHashing({ folder, rounds }) {
+  const bench = { folder, rounds };
+  const rows = await hashingWorkload({ bench, refmount: new Refmount(folder) });
+  const result = { at: new Date().toISOString(), machine: describeMachine(folder), rows };
+  return toMarkdown({ ...result, options: bench });
+}
+
 if (
   process.argv[1] !== undefined &&
   realpathSync(process.argv[1]) === fileURLToPath(import.meta.url)
@@ -81,10 +89,7 @@ if (
   const [rounds = "5", dir = tmpdir()] = process.argv.slice(2);
   const folder = mkdtempSync(join(dir, "refmount-bench-"));
   try {
-    const bench = { folder, rounds: Number(rounds) };
-    const rows = await hashingWorkload({ bench, refmount: new Refmount(folder) });
-    const result = { at: new Date().toISOString(), machine: describeMachine(folder), rows };
-    process.stdout.write(`${toMarkdown({ ...result, options: bench })}\n`);
+    process.stdout.write(`${await measureHashing({ folder, rounds: Number(rounds) })}\n`);
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }

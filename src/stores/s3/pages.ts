@@ -14,6 +14,7 @@ import { retry } from "../retry.js";
 import { unquote } from "../object-answer.js";
 import { listedClaims } from "./answer.js";
 import type { S3Connection } from "./connection.js";
+import { takeRows, type RawRow, type RowElement } from "./list-rows.js";
 
 /** One version of an object. */
 export interface Row {
@@ -60,18 +61,19 @@ export async function* versionPages(
           {
             bucket,
             permission: "s3:ListBucketVersions",
-            send: (client, payer) =>
-              client.send(
-                new ListObjectVersionsCommand({
-                  Bucket: bucket,
-                  Prefix: prefix,
-                  EncodingType: "url",
-                  ...payer,
-                  ...(keyMarker === undefined ? {} : { KeyMarker: keyMarker }),
-                  ...(versionMarker === undefined ? {} : { VersionIdMarker: versionMarker }),
-                }),
-                { abortSignal: signal },
-              ),
+            send: async (client, payer) => {
+              const command = new ListObjectVersionsCommand({
+                Bucket: bucket,
+                Prefix: prefix,
+                EncodingType: "url",
+                ...payer,
+                ...(keyMarker === undefined ? {} : { KeyMarker: keyMarker }),
+                ...(versionMarker === undefined ? {} : { VersionIdMarker: versionMarker }),
+              });
+              const rows: RawRow[] = [];
+              takeRows(command, rows);
+              return { ...(await client.send(command, { abortSignal: signal })), rows };
+            },
           },
           signal,
         ),
@@ -108,18 +110,19 @@ export async function* currentPages(
           {
             bucket,
             permission: "s3:ListBucket",
-            send: (client, payer) =>
-              client.send(
-                new ListObjectsV2Command({
-                  Bucket: bucket,
-                  Prefix: prefix,
-                  EncodingType: "url",
-                  ...payer,
-                  ...(token === undefined ? {} : { ContinuationToken: token }),
-                  ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
-                }),
-                { abortSignal: signal },
-              ),
+            send: async (client, payer) => {
+              const command = new ListObjectsV2Command({
+                Bucket: bucket,
+                Prefix: prefix,
+                EncodingType: "url",
+                ...payer,
+                ...(token === undefined ? {} : { ContinuationToken: token }),
+                ...(startAfter === undefined ? {} : { StartAfter: startAfter }),
+              });
+              const rows: RawRow[] = [];
+              takeRows(command, rows);
+              return { ...(await client.send(command, { abortSignal: signal })), rows };
+            },
           },
           signal,
         ),
@@ -134,12 +137,13 @@ export async function* currentPages(
   }
 }
 
-function readVersions(answer: ListObjectVersionsCommandOutput): Page {
-  const rows = (answer.Versions ?? []).map((version) =>
-    rowOf(answer, version, version.VersionId, version.IsLatest === true),
-  );
-  const markers = answer.DeleteMarkers ?? [];
-  const lastMarker = decode(answer, markers.at(-1)?.Key);
+function readVersions(answer: ListObjectVersionsCommandOutput & WithRows): Page {
+  const versions = answer.rows.filter(({ element }) => element === "Version");
+  const markers = answer.rows.filter(({ element }) => element === "DeleteMarker");
+  for (const version of answer.Versions ?? []) versions.push(rawRow("Version", version));
+  for (const marker of answer.DeleteMarkers ?? []) markers.push(rawRow("DeleteMarker", marker));
+  const rows = versions.map((version) => rowOf(answer, version));
+  const lastMarker = decode(answer, markers.at(-1)?.key);
   const lastRow = rows.at(-1)?.key;
   return {
     rows,
@@ -149,8 +153,10 @@ function readVersions(answer: ListObjectVersionsCommandOutput): Page {
   };
 }
 
-function readCurrent(answer: ListObjectsV2CommandOutput): Page {
-  const rows = (answer.Contents ?? []).map((object) => rowOf(answer, object, undefined, true));
+function readCurrent(answer: ListObjectsV2CommandOutput & WithRows): Page {
+  const objects = [...answer.rows];
+  for (const object of answer.Contents ?? []) objects.push(rawRow("Contents", object));
+  const rows = objects.map((object) => rowOf(answer, { ...object, versionId: undefined }));
   return {
     rows,
     rowCount: rows.length,
@@ -159,28 +165,49 @@ function readCurrent(answer: ListObjectsV2CommandOutput): Page {
   };
 }
 
-function rowOf(
-  answer: { readonly EncodingType?: string | undefined },
-  object: {
+interface WithRows {
+  /** What was taken out of the answer; the SDK read the others. */
+  readonly rows: readonly RawRow[];
+}
+
+/** A row that the SDK read, as one that was taken out. */
+function rawRow(
+  element: RowElement,
+  read: {
     readonly Key?: string | undefined;
+    readonly VersionId?: string | undefined;
+    readonly IsLatest?: boolean | undefined;
     readonly Size?: number | undefined;
     readonly ETag?: string | undefined;
     readonly LastModified?: Date | undefined;
     readonly ChecksumAlgorithm?: readonly string[] | undefined;
     readonly ChecksumType?: string | undefined;
   },
-  versionId: string | undefined,
-  isLatest: boolean,
-): Row {
-  const etag = unquote(object.ETag ?? "");
+): RawRow {
   return {
-    key: decode(answer, object.Key) ?? "",
-    sizeBytes: object.Size ?? 0,
+    element,
+    key: read.Key ?? "",
+    versionId: read.VersionId,
+    isLatest: read.IsLatest ?? element === "Contents",
+    sizeBytes: read.Size ?? 0,
+    etag: read.ETag ?? "",
+    mtimeMs: read.LastModified?.getTime() ?? null,
+    checksumAlgorithms: [...(read.ChecksumAlgorithm ?? [])],
+    checksumType: read.ChecksumType,
+  };
+}
+
+function rowOf(answer: { readonly EncodingType?: string | undefined }, raw: RawRow): Row {
+  const { versionId, isLatest, sizeBytes, mtimeMs } = raw;
+  const etag = unquote(raw.etag);
+  return {
+    key: decode(answer, raw.key) ?? "",
+    sizeBytes,
     etag,
     versionId,
     isLatest,
-    mtimeMs: object.LastModified?.getTime() ?? null,
-    claims: listedClaims(etag, object.ChecksumAlgorithm ?? [], object.ChecksumType),
+    mtimeMs,
+    claims: listedClaims(etag, raw.checksumAlgorithms, raw.checksumType),
   };
 }
 
