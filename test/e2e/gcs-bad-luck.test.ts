@@ -9,7 +9,7 @@ import { generated, startGcsDouble } from "../support/gcs-double.js";
 import { needs } from "../support/needs.js";
 import { complaintOf, run } from "../support/reader.js";
 import { Rig } from "../support/rig.js";
-import { blocks } from "../support/s3-double/bucket.js";
+import { blocks } from "../support/double/content.js";
 import { statusOf } from "../support/status.js";
 
 /** What the daemon is told to wait for bytes at most. */

@@ -8,7 +8,7 @@ import { needs } from "../support/needs.js";
 import { complaintOf, run } from "../support/reader.js";
 import { Rig } from "../support/rig.js";
 import { generated, S3Double, startS3Double, type Accident } from "../support/s3-double.js";
-import { blocks, type Content } from "../support/s3-double/bucket.js";
+import { blocks, type Content } from "../support/double/content.js";
 import { statusOf } from "../support/status.js";
 
 /** What the daemon is told to wait for bytes at most. */
