@@ -47,6 +47,13 @@ export function* blocks(content: Content, start: number, end: number): Generator
   }
 }
 
+/** Of all the bytes. */
+export function sha256(content: Content): Buffer {
+  const hash = createHash("sha256");
+  for (const block of blocks(content, 0, content.sizeBytes)) hash.update(block);
+  return hash.digest();
+}
+
 /** Of the bytes from `start` to `end`; of all of them unless given. */
 export function md5(content: Content, start = 0, end = content.sizeBytes): Buffer {
   const hash = createHash("md5");
