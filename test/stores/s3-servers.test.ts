@@ -32,7 +32,7 @@ import {
 import { startMinio } from "../support/minio.js";
 import { startMoto } from "../support/moto.js";
 import { generated } from "../support/s3-double.js";
-import { blocks } from "../support/s3-double/bucket.js";
+import { blocks } from "../support/double/content.js";
 import type { S3Server } from "../support/s3-server.js";
 import { clientOf, isInstalled } from "../support/s3-server.js";
 import { startVersitygw } from "../support/versitygw.js";

@@ -6,23 +6,22 @@
 // and "Get Blob Properties" (versionid, snapshot, x-ms-version-id, x-ms-blob-content-md5 on ranges),
 // "List Blobs", "Blob service error codes", "Authorize requests to Azure Storage".
 
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { createServer } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
 import type { Authority } from "./azure-double/authorisation.js";
 import { verify } from "./azure-double/authorisation.js";
 import type { Blob } from "./azure-double/container.js";
 import { Container } from "./azure-double/container.js";
 import { errorXml, listBlobs } from "./azure-double/listing.js";
 import type { Certificate } from "./certificate.js";
-import type { Accident } from "./s3-double/body.js";
-import { sendBody } from "./s3-double/body.js";
+import { sendBody, sendDocument, type Accident } from "./double/body.js";
+import { countOperations, Double } from "./double/double.js";
+import { announce } from "./double/headers.js";
+import type { MatchOf } from "./double/match.js";
+import { parseRange } from "./double/range.js";
 
 export type { Container, PutOptions } from "./azure-double/container.js";
-export type { Accident } from "./s3-double/body.js";
-export { blocks, generated, type Content } from "./s3-double/bucket.js";
+export type { Accident } from "./double/body.js";
+export { blocks, generated, type Content } from "./double/content.js";
 
 export type Operation = "ListBlobs" | "ListVersions" | "GetBlob" | "GetProperties" | "Unknown";
 
@@ -42,14 +41,8 @@ export interface Seen {
   status: number;
 }
 
-export type Match = Partial<Pick<Seen, "operation" | "container" | "blob" | "versionId">>;
-
-/** A request held back until it is released. */
-export interface Held {
-  /** Settles when a matching request has arrived. */
-  readonly arrived: Promise<void>;
-  release(): void;
-}
+type Known = "operation" | "container" | "blob" | "versionId";
+export type Match = MatchOf<Seen, Known>;
 
 export interface AzureDoubleOptions {
   readonly keepsVersions?: boolean;
@@ -57,11 +50,7 @@ export interface AzureDoubleOptions {
   readonly certificate?: Certificate;
 }
 
-interface Rule {
-  readonly match: Match;
-  readonly accident: Accident;
-  times: number;
-}
+const XML = { "content-type": "application/xml" };
 
 export async function startAzureDouble(options: AzureDoubleOptions = {}): Promise<AzureDouble> {
   const double = new AzureDouble(options);
@@ -69,7 +58,7 @@ export async function startAzureDouble(options: AzureDoubleOptions = {}): Promis
   return double;
 }
 
-export class AzureDouble implements AsyncDisposable {
+export class AzureDouble extends Double<Seen, Known> {
   readonly authority: Authority = {
     account: "doubleaccount",
     key: Buffer.from("the key of the double, not of anybody").toString("base64"),
@@ -84,39 +73,15 @@ export class AzureDouble implements AsyncDisposable {
   allowsPublicAccess = true;
   /** Rows on one page of a listing, at most. */
   mostRows = 5_000;
-  /** Requests in the order of their arrival. */
-  readonly requests: Seen[] = [];
-  /** Before each answer. */
-  latencyMs = 0;
-  /** Of each answer; 0: as fast as it goes. */
-  bytesPerSecond = 0;
   readonly #containers = new Map<string, Container>();
-  readonly #rules: Rule[] = [];
-  readonly #held: { match: Match; arrive: () => void; released: Promise<void> }[] = [];
-  readonly #server: Server;
-  readonly #scheme: "http" | "https";
-  #port = 0;
 
   constructor({ keepsVersions = true, certificate }: AzureDoubleOptions) {
+    super(certificate);
     this.keepsVersions = keepsVersions;
-    this.#scheme = certificate === undefined ? "http" : "https";
-    const serve = (request: IncomingMessage, response: ServerResponse): void =>
-      void this.#serve(request, response);
-    this.#server =
-      certificate === undefined ? createServer(serve) : createTlsServer(certificate, serve);
-    this.#server.keepAliveTimeout = 60_000;
-  }
-
-  async listen(port: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, "127.0.0.1", resolve);
-    });
-    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   get endpoint(): string {
-    return `${this.#scheme}://127.0.0.1:${this.#port}/${this.authority.account}`;
+    return `${this.origin}/${this.authority.account}`;
   }
 
   /** What a shell would have to set to reach this double with its account key. */
@@ -133,68 +98,16 @@ export class AzureDouble implements AsyncDisposable {
     return container;
   }
 
-  /** The next `times` matching requests meet `accident`. */
-  upset(match: Match, accident: Accident, times = 1): void {
-    this.#rules.push({ match, accident, times });
-  }
-
-  /** From now on nothing goes wrong any more. */
-  calm(): void {
-    this.#rules.length = 0;
-  }
-
-  /** Holds matching requests back, before anything of the answer is sent, until released. */
-  hold(match: Match): Held {
-    let arrive = (): void => undefined;
-    let release = (): void => undefined;
-    const arrived = new Promise<void>((resolve) => (arrive = resolve));
-    const released = new Promise<void>((resolve) => (release = resolve));
-    const entry = { match, arrive, released };
-    this.#held.push(entry);
-    return {
-      arrived,
-      release: () => {
-        this.#held.splice(this.#held.indexOf(entry), 1);
-        release();
-      },
-    };
-  }
-
   /** Number of requests of each operation. */
   counts(): Partial<Record<Operation, number>> {
-    const counts: Partial<Record<Operation, number>> = {};
-    for (const { operation } of this.requests) counts[operation] = (counts[operation] ?? 0) + 1;
-    return counts;
+    return countOperations(this.requests);
   }
 
-  /** Refuses connections, and ends those there are. */
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-  }
-
-  /** Listens again where it did. */
-  resume(): Promise<void> {
-    return this.listen(this.#port);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.on("error", () => undefined);
+  protected async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const seen = read(request, this.authority.account);
     this.requests.push(seen);
-    const rule = this.#rules.find(({ match, times }) => times > 0 && matches(match, seen));
-    if (rule !== undefined) rule.times -= 1;
-    for (const held of this.#held.filter(({ match }) => matches(match, seen))) {
-      held.arrive();
-      await held.released;
-    }
-    if (this.latencyMs > 0) await delay(this.latencyMs);
-    const accident = rule?.accident ?? {};
-    if (accident.silent === true) return;
+    const accident = await this.fateOf(seen);
+    if (accident === null) return;
     response.once("close", () => (seen.status = response.statusCode));
     await this.#answer(request, response, seen, accident);
   }
@@ -233,7 +146,7 @@ export class AzureDouble implements AsyncDisposable {
       return;
     }
     if (seen.operation === "ListBlobs" || seen.operation === "ListVersions") {
-      sendXml(response, listBlobs(container, seen.query, this), accident);
+      sendDocument(response, XML, listBlobs(container, seen.query, this), accident);
       return;
     }
     await this.#answerBlob(request, response, container, seen, accident);
@@ -281,20 +194,8 @@ export class AzureDouble implements AsyncDisposable {
       refuse(response, request, { status: 416, code: "InvalidRange" });
       return;
     }
-    const range = asked ?? { start: 0, end: sizeBytes };
-    response.statusCode = asked === null ? 200 : 206;
-    const headers: Record<string, string> = {
-      ...blobHeaders(container, blob, asked === null),
-      "content-length": String(range.end - range.start),
-      ...(asked === null
-        ? {}
-        : { "content-range": `bytes ${range.start}-${range.end - 1}/${sizeBytes}` }),
-      ...accident.headers,
-    };
-    if (accident.longByBytes !== undefined) headers["content-length"] = "";
-    for (const [name, value] of Object.entries(headers)) {
-      if (value !== "") response.setHeader(name, value);
-    }
+    const headers = blobHeaders(container, blob, asked === null);
+    const range = announce(response, asked, sizeBytes, headers, accident);
     if (seen.operation === "GetProperties") {
       response.end();
       return;
@@ -376,33 +277,6 @@ function blobHeaders(container: Container, blob: Blob, whole: boolean): Record<s
       Object.entries(options.metadata ?? {}).map(([name, value]) => [`x-ms-meta-${name}`, value]),
     ),
   };
-}
-
-function parseRange(
-  text: string | undefined,
-  sizeBytes: number,
-): { start: number; end: number } | null | "unsatisfiable" {
-  const match = /^bytes=(\d+)-(\d*)$/.exec(text ?? "");
-  if (match === null) return null;
-  const start = Number(match[1]);
-  const end = match[2] === "" ? sizeBytes : Math.min(sizeBytes, Number(match[2]) + 1);
-  return start >= sizeBytes || end <= start ? "unsatisfiable" : { start, end };
-}
-
-function matches(match: Match, seen: Seen): boolean {
-  return (Object.keys(match) as (keyof Match)[]).every((name) => match[name] === seen[name]);
-}
-
-function sendXml(response: ServerResponse, xml: string, accident: Accident): void {
-  response.setHeader("content-type", "application/xml");
-  const bytes = Buffer.from(xml);
-  const cut = accident.resetAfterBytes;
-  if (cut === undefined) {
-    response.end(bytes);
-    return;
-  }
-  response.setHeader("content-length", bytes.length);
-  response.write(bytes.subarray(0, cut), () => response.socket?.resetAndDestroy());
 }
 
 function refuse(

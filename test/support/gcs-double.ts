@@ -15,11 +15,10 @@
 //                                  cloud.google.com/iam/docs/reference/sts, .../reference/credentials,
 //                                  cloud.google.com/compute/docs/access/authenticate-workloads
 
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { createServer } from "node:http";
-import type { AddressInfo, Socket } from "node:net";
-import { TLSSocket } from "node:tls";
-import { setTimeout as delay } from "node:timers/promises";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { sendDocument } from "./double/body.js";
+import { countOperations, Double } from "./double/double.js";
+import type { MatchOf } from "./double/match.js";
 import { GcsBucket, type Generation } from "./gcs-double/bucket.js";
 import { sendMedia, type GcsAccident } from "./gcs-double/media.js";
 import { listJson, objectJson, partial, type Json } from "./gcs-double/resource.js";
@@ -28,7 +27,7 @@ import { compose, conditionNotMet, patch, Uploads, type Written } from "./gcs-do
 
 export type { GcsBucket, Generation } from "./gcs-double/bucket.js";
 export type { GcsAccident } from "./gcs-double/media.js";
-export { generated, type Content } from "./s3-double/bucket.js";
+export { generated, type Content } from "./double/content.js";
 
 export type Operation =
   | "list"
@@ -57,20 +56,8 @@ export interface Seen {
   readonly token: string | undefined;
 }
 
-export type Match = Partial<Pick<Seen, "operation" | "bucket" | "key" | "generation">>;
-
-/** A request held back until it is released. */
-export interface Held {
-  /** Settles when a matching request has arrived. */
-  readonly arrived: Promise<void>;
-  release(): void;
-}
-
-interface Rule {
-  readonly match: Match;
-  readonly accident: GcsAccident;
-  times: number;
-}
+type Known = "operation" | "bucket" | "key" | "generation";
+export type Match = MatchOf<Seen, Known>;
 
 export async function startGcsDouble(): Promise<GcsDouble> {
   const double = new GcsDouble();
@@ -78,38 +65,15 @@ export async function startGcsDouble(): Promise<GcsDouble> {
   return double;
 }
 
-export class GcsDouble implements AsyncDisposable {
-  /** Requests in the order of their arrival. */
-  readonly requests: Seen[] = [];
+export class GcsDouble extends Double<Seen, Known, GcsAccident> {
   readonly tokens = new Tokens();
   /** True: only who shows a valid token may do anything, but for public buckets. */
   asksForTokens = false;
-  /** Before each answer. */
-  latencyMs = 0;
-  /** Of each answer; 0: as fast as it goes. */
-  bytesPerSecond = 0;
   readonly #buckets = new Map<string, GcsBucket>();
   readonly #uploads = new Uploads();
-  readonly #rules: Rule[] = [];
-  readonly #held: { match: Match; arrive: () => void; released: Promise<void> }[] = [];
-  readonly #server: Server;
-  #port = 0;
-
-  constructor() {
-    this.#server = createServer(this.handle);
-    this.#server.keepAliveTimeout = 60_000;
-  }
-
-  async listen(port: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, "127.0.0.1", resolve);
-    });
-    this.#port = (this.#server.address() as AddressInfo).port;
-  }
 
   get host(): string {
-    return `127.0.0.1:${this.#port}`;
+    return `127.0.0.1:${this.port}`;
   }
 
   /** What a shell would have to set to reach this double as an emulator, without credentials. */
@@ -123,74 +87,17 @@ export class GcsDouble implements AsyncDisposable {
     return bucket;
   }
 
-  /** The next `times` matching requests meet `accident`. */
-  upset(match: Match, accident: GcsAccident, times = 1): void {
-    this.#rules.push({ match, accident, times });
-  }
-
-  /** From now on nothing goes wrong any more. */
-  calm(): void {
-    this.#rules.length = 0;
-  }
-
-  /** Holds matching requests back, before anything of the answer is sent, until released. */
-  hold(match: Match): Held {
-    let arrive = (): void => undefined;
-    let release = (): void => undefined;
-    const arrived = new Promise<void>((resolve) => (arrive = resolve));
-    const released = new Promise<void>((resolve) => (release = resolve));
-    const entry = { match, arrive, released };
-    this.#held.push(entry);
-    return {
-      arrived,
-      release: () => {
-        this.#held.splice(this.#held.indexOf(entry), 1);
-        release();
-      },
-    };
-  }
-
   /** Number of requests of each operation. */
   counts(): Partial<Record<Operation, number>> {
-    const counts: Partial<Record<Operation, number>> = {};
-    for (const { operation } of this.requests) counts[operation] = (counts[operation] ?? 0) + 1;
-    return counts;
+    return countOperations(this.requests);
   }
 
-  /** Refuses connections, and ends those there are. */
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-  }
-
-  /** Listens again where it did. */
-  resume(): Promise<void> {
-    return this.listen(this.#port);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  /** Answers a request, also one that came another way than to this double's own port. */
-  readonly handle = (request: IncomingMessage, response: ServerResponse): void => {
-    response.on("error", () => undefined);
-    void this.#serve(request, response);
-  };
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
+  protected async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const seen = read(request);
     this.requests.push(seen);
     const body = await bodyOf(request);
-    const rule = this.#rules.find(({ match, times }) => times > 0 && matches(match, seen));
-    if (rule !== undefined) rule.times -= 1;
-    for (const held of this.#held.filter(({ match }) => matches(match, seen))) {
-      held.arrive();
-      await held.released;
-    }
-    if (this.latencyMs > 0) await delay(this.latencyMs);
-    const accident = rule?.accident ?? {};
-    if (accident.silent === true) return;
+    const accident = await this.fateOf(seen);
+    if (accident === null) return;
     const context: Context = { request, response, seen, body, accident };
     if (accident.status !== undefined) {
       const { status, reason = "", message = `the double says ${reason}` } = accident;
@@ -405,24 +312,8 @@ function sendWritten(context: Context, bucket: GcsBucket, written: Written, host
 }
 
 function sendJson({ response, accident }: Context, document: Json): void {
-  response.setHeader("content-type", "application/json; charset=UTF-8");
-  for (const [name, value] of Object.entries(accident.headers ?? {})) {
-    response.setHeader(name, value);
-  }
-  const bytes = Buffer.from(accident.text ?? JSON.stringify(document));
-  const cut = accident.resetAfterBytes;
-  if (cut === undefined) {
-    response.end(bytes);
-    return;
-  }
-  response.setHeader("content-length", bytes.length);
-  response.write(bytes.subarray(0, cut), () => endRudely(response.socket));
-}
-
-/** Resets a connection; one within a tunnel can only be cut. */
-function endRudely(socket: Socket | null): void {
-  if (socket instanceof TLSSocket) socket.destroy();
-  else socket?.resetAndDestroy();
+  const headers = { "content-type": "application/json; charset=UTF-8", ...accident.headers };
+  sendDocument(response, headers, accident.text ?? JSON.stringify(document), accident);
 }
 
 function refuse({ response, seen, accident }: Context, refusal: Refusal): void {
@@ -440,8 +331,4 @@ function refuse({ response, seen, accident }: Context, refusal: Refusal): void {
   response.setHeader("content-type", "application/json; charset=UTF-8");
   const errors = [{ message, domain: "global", reason }];
   response.end(JSON.stringify({ error: { code: status, message, errors } }));
-}
-
-function matches(match: Match, seen: Seen): boolean {
-  return (Object.keys(match) as (keyof Match)[]).every((name) => match[name] === seen[name]);
 }

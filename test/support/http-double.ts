@@ -1,24 +1,16 @@
 // A double of HTTP servers on loopback that are not like nginx: without ETags, ranges or HEAD, with
 // digests, redirects and lies, and whatever can go wrong on the way. In memory, http or https.
 
-import { createHash } from "node:crypto";
-import type {
-  IncomingHttpHeaders,
-  IncomingMessage,
-  RequestListener,
-  ServerResponse,
-} from "node:http";
-import { createServer } from "node:http";
-import { createServer as createTlsServer } from "node:https";
-import type { AddressInfo } from "node:net";
+import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from "node:http";
 import type { Certificate } from "./certificate.js";
-import type { Accident } from "./s3-double/body.js";
-import { sendBody } from "./s3-double/body.js";
-import type { Content } from "./s3-double/bucket.js";
-import { asContent, blocks } from "./s3-double/bucket.js";
+import { sendBody, type Accident } from "./double/body.js";
+import { asContent, md5, type Content } from "./double/content.js";
+import { Double } from "./double/double.js";
+import type { MatchOf } from "./double/match.js";
+import { contentRange, parseRange } from "./double/range.js";
 
-export type { Accident } from "./s3-double/body.js";
-export { generated } from "./s3-double/bucket.js";
+export type { Accident } from "./double/body.js";
+export { generated } from "./double/content.js";
 
 export interface ServedOptions {
   /** The header's text; unless given a strong ETag that changes with the bytes. Null: none. */
@@ -51,25 +43,13 @@ export interface Seen {
   readonly remotePort: number;
 }
 
-export type Match = Partial<Pick<Seen, "method" | "path">>;
-
-/** A request held back until it is released. */
-export interface Held {
-  /** Settles when a matching request has arrived. */
-  readonly arrived: Promise<void>;
-  release(): void;
-}
+type Known = "method" | "path";
+export type Match = MatchOf<Seen, Known>;
 
 interface Served {
   readonly content: Content;
   readonly options: ServedOptions;
   readonly etag: string | undefined;
-}
-
-interface Rule {
-  readonly match: Match;
-  readonly accident: Accident;
-  times: number;
 }
 
 export async function startHttpDouble(certificate?: Certificate): Promise<HttpDouble> {
@@ -78,42 +58,10 @@ export async function startHttpDouble(certificate?: Certificate): Promise<HttpDo
   return double;
 }
 
-export class HttpDouble implements AsyncDisposable {
-  /** Requests in the order of their arrival. */
-  readonly requests: Seen[] = [];
+export class HttpDouble extends Double<Seen, Known> {
   readonly #objects = new Map<string, Served>();
   readonly #redirects = new Map<string, { location: string; status: number }>();
   readonly #guards: { readonly under: string; readonly headers: Record<string, string> }[] = [];
-  readonly #rules: Rule[] = [];
-  readonly #held: { match: Match; arrive: () => void; released: Promise<void> }[] = [];
-  readonly #server: ReturnType<typeof createServer>;
-  readonly #scheme: "http" | "https";
-  #port = 0;
-
-  constructor(certificate?: Certificate) {
-    const serve: RequestListener = (request, response) => void this.#serve(request, response);
-    this.#scheme = certificate === undefined ? "http" : "https";
-    this.#server =
-      certificate === undefined ? createServer(serve) : createTlsServer(certificate, serve);
-    this.#server.keepAliveTimeout = 60_000;
-  }
-
-  async listen(port: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, "127.0.0.1", resolve);
-    });
-    this.#port = (this.#server.address() as AddressInfo).port;
-  }
-
-  get port(): number {
-    return this.#port;
-  }
-
-  /** Without a slash at the end. */
-  get origin(): string {
-    return `${this.#scheme}://127.0.0.1:${this.#port}`;
-  }
 
   /** Serves `content` at `path`, percent-encoded and with its query. Returns the ETag header. */
   put(
@@ -122,7 +70,8 @@ export class HttpDouble implements AsyncDisposable {
     options: ServedOptions = {},
   ): string | undefined {
     const served = asContent(content);
-    const etag = options.etag === undefined ? `"${md5(served)}"` : (options.etag ?? undefined);
+    const etag =
+      options.etag === undefined ? `"${md5(served).toString("hex")}"` : (options.etag ?? undefined);
     this.#objects.set(path, { content: served, options, etag });
     return etag;
   }
@@ -140,61 +89,12 @@ export class HttpDouble implements AsyncDisposable {
     this.#guards.unshift({ under, headers });
   }
 
-  /** The next `times` matching requests meet `accident`. */
-  upset(match: Match, accident: Accident, times = 1): void {
-    this.#rules.push({ match, accident, times });
-  }
-
-  /** From now on nothing goes wrong any more. */
-  calm(): void {
-    this.#rules.length = 0;
-  }
-
-  /** Holds matching requests back, before anything of the answer is sent, until released. */
-  hold(match: Match): Held {
-    let arrive = (): void => undefined;
-    let release = (): void => undefined;
-    const arrived = new Promise<void>((resolve) => (arrive = resolve));
-    const released = new Promise<void>((resolve) => (release = resolve));
-    const entry = { match, arrive, released };
-    this.#held.push(entry);
-    return {
-      arrived,
-      release: () => {
-        this.#held.splice(this.#held.indexOf(entry), 1);
-        release();
-      },
-    };
-  }
-
-  /** Refuses connections, and ends those there are. */
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-  }
-
-  /** Listens again where it did. */
-  resume(): Promise<void> {
-    return this.listen(this.#port);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.on("error", () => undefined);
+  protected async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = "", url = "", headers } = request;
     const seen = { method, path: url, headers, remotePort: request.socket.remotePort ?? 0 };
     this.requests.push(seen);
-    const rule = this.#rules.find(({ match, times }) => times > 0 && matches(match, seen));
-    if (rule !== undefined) rule.times -= 1;
-    for (const held of this.#held.filter(({ match }) => matches(match, seen))) {
-      held.arrive();
-      await held.released;
-    }
-    const accident = rule?.accident ?? {};
-    if (accident.silent === true) return;
+    const accident = await this.fateOf(seen);
+    if (accident === null) return;
     const redirect = this.#redirects.get(url);
     const guard = this.#guards.find(({ under }) => url.startsWith(under));
     const guarded = Object.entries(guard?.headers ?? {});
@@ -241,16 +141,14 @@ export class HttpDouble implements AsyncDisposable {
       etag: etag ?? "",
       "last-modified": modified === null ? "" : modified.toUTCString(),
       "content-length": told === null || options.chunked === true ? "" : String(told),
-      ...(asked === null
-        ? {}
-        : { "content-range": `bytes ${range.start}-${range.end - 1}/${content.sizeBytes}` }),
+      ...contentRange(asked, content.sizeBytes),
       ...options.headers,
       ...(asked === null && !head ? options.wholeHeaders : {}),
       ...(accident.longByBytes === undefined ? {} : { "content-length": "" }),
       ...accident.headers,
     });
     if (head) response.end();
-    else await sendBody(response, content, range, accident, { bytesPerSecond: 0 });
+    else await sendBody(response, content, range, accident, this);
   }
 }
 
@@ -274,25 +172,4 @@ function setHeaders(response: ServerResponse, headers: Readonly<Record<string, s
     if (value !== "") response.setHeader(name, value);
     else response.removeHeader(name);
   }
-}
-
-function parseRange(
-  text: string | undefined,
-  sizeBytes: number,
-): { start: number; end: number } | null | "unsatisfiable" {
-  const match = /^bytes=(\d+)-(\d+)$/.exec(text ?? "");
-  if (match === null) return null;
-  const start = Number(match[1]);
-  const end = Math.min(sizeBytes, Number(match[2]) + 1);
-  return start >= sizeBytes || end <= start ? "unsatisfiable" : { start, end };
-}
-
-function matches(match: Match, seen: Seen): boolean {
-  return (Object.keys(match) as (keyof Match)[]).every((name) => match[name] === seen[name]);
-}
-
-function md5(content: Content): string {
-  const hash = createHash("md5");
-  for (const block of blocks(content, 0, content.sizeBytes)) hash.update(block);
-  return hash.digest("hex");
 }

@@ -1,12 +1,12 @@
 // A faithful double of S3 on loopback: signatures, versions, ranges, conditions, checksums, paging,
 // and whatever can go wrong on the way. In memory; objects are put through its methods, not by PUT.
 
-import type { IncomingMessage, Server, ServerResponse } from "node:http";
-import { createServer } from "node:http";
-import type { AddressInfo } from "node:net";
-import { setTimeout as delay } from "node:timers/promises";
-import type { Accident } from "./s3-double/body.js";
-import { sendBody } from "./s3-double/body.js";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { sendBody, sendDocument, type Accident } from "./double/body.js";
+import { countOperations, Double } from "./double/double.js";
+import { announce } from "./double/headers.js";
+import type { MatchOf } from "./double/match.js";
+import { parseRange } from "./double/range.js";
 import type { Version, Versioning } from "./s3-double/bucket.js";
 import { Bucket } from "./s3-double/bucket.js";
 import { errorXml, listObjects, listVersions, versioningXml } from "./s3-double/listing.js";
@@ -15,9 +15,10 @@ import { askedPart, attributesXml } from "./s3-double/parts.js";
 import type { Keys } from "./s3-double/signature.js";
 import { verify } from "./s3-double/signature.js";
 
-export type { Accident } from "./s3-double/body.js";
-export { generated } from "./s3-double/bucket.js";
-export type { Bucket, Content, PutOptions } from "./s3-double/bucket.js";
+export type { Accident } from "./double/body.js";
+export type { Held } from "./double/holds.js";
+export { generated, type Content } from "./double/content.js";
+export type { Bucket, PutOptions } from "./s3-double/bucket.js";
 
 export type Operation =
   | "ListObjectVersions"
@@ -47,16 +48,8 @@ export interface Seen {
   status: number;
 }
 
-export type Match = Partial<
-  Pick<Seen, "operation" | "bucket" | "key" | "versionId" | "partNumber">
->;
-
-/** A request held back until it is released. */
-export interface Held {
-  /** Settles when a matching request has arrived. */
-  readonly arrived: Promise<void>;
-  release(): void;
-}
+type Known = "operation" | "bucket" | "key" | "versionId" | "partNumber";
+export type Match = MatchOf<Seen, Known>;
 
 export interface S3DoubleOptions {
   readonly keys?: Keys;
@@ -70,23 +63,12 @@ export async function startS3Double(options: S3DoubleOptions = {}): Promise<S3Do
   return double;
 }
 
+const XML = { "content-type": "application/xml" };
 const LISTING_QUERY = new Set(["prefix", "marker", "delimiter", "max-keys", "encoding-type"]);
 
-interface Rule {
-  readonly match: Match;
-  readonly accident: Accident;
-  times: number;
-}
-
-export class S3Double implements AsyncDisposable {
+export class S3Double extends Double<Seen, Known> {
   keys: Keys;
   readonly region: string;
-  /** Requests in the order of their arrival. */
-  readonly requests: Seen[] = [];
-  /** Before each answer. */
-  latencyMs = 0;
-  /** Of each answer; 0: as fast as it goes. */
-  bytesPerSecond = 0;
   /** How far its clock is ahead of this machine's. */
   clockAheadMs = 0;
   /** Tokens that are answered with ExpiredToken. */
@@ -96,28 +78,15 @@ export class S3Double implements AsyncDisposable {
   /** How requests are answered that ask about one part of an object. */
   partNumbers: PartNumbers = "answered";
   readonly #buckets = new Map<string, Bucket>();
-  readonly #rules: Rule[] = [];
-  readonly #held: { match: Match; arrive: () => void; released: Promise<void> }[] = [];
-  readonly #server: Server;
-  #port = 0;
 
   constructor(options: S3DoubleOptions) {
+    super();
     this.keys = options.keys ?? { accessKeyId: "AKDOUBLE", secretAccessKey: "double-secret" };
     this.region = options.region ?? "us-east-1";
-    this.#server = createServer((request, response) => void this.#serve(request, response));
-    this.#server.keepAliveTimeout = 60_000;
-  }
-
-  async listen(port: number): Promise<void> {
-    await new Promise<void>((resolve, reject) => {
-      this.#server.once("error", reject);
-      this.#server.listen(port, "127.0.0.1", resolve);
-    });
-    this.#port = (this.#server.address() as AddressInfo).port;
   }
 
   get endpoint(): string {
-    return `http://127.0.0.1:${this.#port}`;
+    return this.origin;
   }
 
   /** What a shell would have to set to reach this double. */
@@ -139,68 +108,16 @@ export class S3Double implements AsyncDisposable {
     return bucket;
   }
 
-  /** The next `times` matching requests meet `accident`. */
-  upset(match: Match, accident: Accident, times = 1): void {
-    this.#rules.push({ match, accident, times });
-  }
-
-  /** From now on nothing goes wrong any more. */
-  calm(): void {
-    this.#rules.length = 0;
-  }
-
-  /** Holds matching requests back, before anything of the answer is sent, until released. */
-  hold(match: Match): Held {
-    let arrive = (): void => undefined;
-    let release = (): void => undefined;
-    const arrived = new Promise<void>((resolve) => (arrive = resolve));
-    const released = new Promise<void>((resolve) => (release = resolve));
-    const entry = { match, arrive, released };
-    this.#held.push(entry);
-    return {
-      arrived,
-      release: () => {
-        this.#held.splice(this.#held.indexOf(entry), 1);
-        release();
-      },
-    };
-  }
-
   /** Number of requests of each operation. */
   counts(): Partial<Record<Operation, number>> {
-    const counts: Partial<Record<Operation, number>> = {};
-    for (const { operation } of this.requests) counts[operation] = (counts[operation] ?? 0) + 1;
-    return counts;
+    return countOperations(this.requests);
   }
 
-  /** Refuses connections, and ends those there are. */
-  async stop(): Promise<void> {
-    this.#server.closeAllConnections();
-    await new Promise<void>((resolve) => this.#server.close(() => resolve()));
-  }
-
-  /** Listens again where it did. */
-  resume(): Promise<void> {
-    return this.listen(this.#port);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  async #serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.on("error", () => undefined);
+  protected async serve(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { seen, query } = this.#read(request);
     this.requests.push(seen);
-    const rule = this.#rules.find(({ match, times }) => times > 0 && matches(match, seen));
-    if (rule !== undefined) rule.times -= 1;
-    for (const held of this.#held.filter(({ match }) => matches(match, seen))) {
-      held.arrive();
-      await held.released;
-    }
-    if (this.latencyMs > 0) await delay(this.latencyMs);
-    const accident = rule?.accident ?? {};
-    if (accident.silent === true) return;
+    const accident = await this.fateOf(seen);
+    if (accident === null) return;
     response.once("close", () => (seen.status = response.statusCode));
     await this.#answer(request, response, { seen, query, accident });
   }
@@ -277,16 +194,16 @@ export class S3Double implements AsyncDisposable {
     }
     switch (seen.operation) {
       case "ListObjectVersions": {
-        sendXml(response, listVersions(bucket, query), accident);
+        sendDocument(response, XML, listVersions(bucket, query), accident);
         return;
       }
       case "ListObjects":
       case "ListObjectsV2": {
-        sendXml(response, listObjects(bucket, query), accident);
+        sendDocument(response, XML, listObjects(bucket, query), accident);
         return;
       }
       case "GetBucketVersioning": {
-        sendXml(response, versioningXml(bucket), accident);
+        sendDocument(response, XML, versioningXml(bucket), accident);
         return;
       }
       case "GetObject":
@@ -314,7 +231,7 @@ export class S3Double implements AsyncDisposable {
       return;
     }
     if (seen.operation === "GetObjectAttributes") {
-      sendXml(response, attributesXml(version, request.headers), accident);
+      sendDocument(response, XML, attributesXml(version, request.headers), accident);
       return;
     }
     const { sizeBytes } = version.content;
@@ -329,20 +246,11 @@ export class S3Double implements AsyncDisposable {
       refuse(response, request, 416, "InvalidRange");
       return;
     }
-    const range = asked ?? { start: 0, end: sizeBytes };
-    response.statusCode = asked === null ? 200 : 206;
-    const headers: Record<string, string> = {
+    const headers = {
       ...objectHeaders(bucket, version, request, asked === null),
-      "content-length": String(range.end - range.start),
-      ...(asked === null
-        ? {}
-        : { "content-range": `bytes ${range.start}-${range.end - 1}/${sizeBytes}` }),
       ...(part.kind === "part" ? part.headers : {}),
-      ...accident.headers,
     };
-    if (accident.longByBytes !== undefined) headers["content-length"] = "";
-    for (const [name, value] of Object.entries(headers))
-      if (value !== "") response.setHeader(name, value);
+    const range = announce(response, asked, sizeBytes, headers, accident);
     if (seen.operation === "HeadObject") {
       response.end();
       return;
@@ -435,33 +343,6 @@ function operationOf(request: IncomingMessage, key: string, query: URLSearchPara
   if (query.get("list-type") === "2") return "ListObjectsV2";
   // Anything else in the query asks for a part of the bucket's own settings.
   return [...query.keys()].every((name) => LISTING_QUERY.has(name)) ? "ListObjects" : "Unknown";
-}
-
-function parseRange(
-  text: string | undefined,
-  sizeBytes: number,
-): { start: number; end: number } | null | "unsatisfiable" {
-  const match = /^bytes=(\d+)-(\d*)$/.exec(text ?? "");
-  if (match === null) return null;
-  const start = Number(match[1]);
-  const end = match[2] === "" ? sizeBytes : Math.min(sizeBytes, Number(match[2]) + 1);
-  return start >= sizeBytes || end <= start ? "unsatisfiable" : { start, end };
-}
-
-function matches(match: Match, seen: Seen): boolean {
-  return (Object.keys(match) as (keyof Match)[]).every((name) => match[name] === seen[name]);
-}
-
-function sendXml(response: ServerResponse, xml: string, accident: Accident): void {
-  response.setHeader("content-type", "application/xml");
-  const bytes = Buffer.from(xml);
-  const cut = accident.resetAfterBytes;
-  if (cut === undefined) {
-    response.end(bytes);
-    return;
-  }
-  response.setHeader("content-length", bytes.length);
-  response.write(bytes.subarray(0, cut), () => response.socket?.resetAndDestroy());
 }
 
 function refuse(

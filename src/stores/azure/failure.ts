@@ -4,6 +4,7 @@
 import type { FaultKind } from "../../model/fault.js";
 import { Fault } from "../../model/fault.js";
 import { readRetryAfter, readText } from "../object-answer.js";
+import { codeText, firstValue, overloadFault, xmlElement } from "../refusal.js";
 import type { Transfer } from "../transfer.js";
 
 /** How far the clocks may be apart for a signature to be taken. */
@@ -39,11 +40,11 @@ export class Refused extends Error {
 export async function readRefusal(transfer: Transfer): Promise<Refusal> {
   const { status, headers } = transfer;
   const text = await readText(transfer);
-  const code = first(headers["x-ms-error-code"]) ?? element(text, "Code");
+  const code = firstValue(headers["x-ms-error-code"]) ?? xmlElement(text, "Code");
   return {
     status,
     code: /^[A-Za-z0-9.]{1,100}$/.test(code) ? code : "",
-    wrongTime: wrongTimeOf(element(text, "AuthenticationErrorDetail"), headers.date),
+    wrongTime: wrongTimeOf(xmlElement(text, "AuthenticationErrorDetail"), headers.date),
     tenantId: tenantOf(headers["www-authenticate"]),
     retryAfterMs: readRetryAfter(headers["retry-after"]),
   };
@@ -51,14 +52,8 @@ export async function readRefusal(transfer: Transfer): Promise<Refusal> {
 
 /** The fault for a store that is only overloaded or failing now; null for any other refusal. */
 export function transientFault(refusal: Refusal, subject: string): Fault | null {
-  const { status, code, retryAfterMs } = refusal;
-  const busy = /^(ServerBusy|OperationTimedOut|InternalError)$/.test(code);
-  if (!busy && status !== 408 && status !== 429 && (status < 500 || status === 501)) return null;
-  return new Fault(
-    "unavailable",
-    `Cannot reach ${subject}: the store is overloaded or failing (${codeText(refusal)})`,
-    { subject, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) },
-  );
+  const busy = /^(ServerBusy|OperationTimedOut|InternalError)$/;
+  return overloadFault(refusal, busy, subject);
 }
 
 export interface FaultContext {
@@ -156,21 +151,9 @@ function wrongTimeOf(detail: string, date: string | undefined): Refusal["wrongTi
   return aheadMs > LARGEST_SKEW_MS ? "clock" : undefined;
 }
 
-function codeText({ status, code }: Refusal): string {
-  return code === "" ? `HTTP ${status}` : `${status} ${code}`;
-}
-
 /** From `Bearer authorization_uri=https://login.../TENANT/oauth2/authorize ...`. */
 function tenantOf(challenge: string | undefined): string | undefined {
   return /^Bearer\b.*authorization_uri="?https:\/\/[^/"\s]+\/([0-9A-Za-z.-]{1,100})[/"\s,]/i.exec(
     challenge ?? "",
   )?.[1];
-}
-
-function element(xml: string, name: string): string {
-  return new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1] ?? "";
-}
-
-function first(value: string | readonly string[] | undefined): string | undefined {
-  return typeof value === "string" ? value : value?.[0];
 }

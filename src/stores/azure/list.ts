@@ -4,6 +4,8 @@
 
 import { Fault } from "../../model/fault.js";
 import { NO_PIN } from "../../model/pin.js";
+import { baseName, tooMany } from "../listing.js";
+import type { Found } from "../prefix.js";
 import type { Environment, Listed, ListOptions, StatOptions } from "../store.js";
 import { md5Claims } from "./answer.js";
 import type { AzureConnection } from "./connection.js";
@@ -22,14 +24,6 @@ interface Listing {
   found: number;
   /** Blobs without a version id. */
   unversioned: number;
-}
-
-/** A row and its name relative to the source. */
-interface Found {
-  readonly row: Row;
-  readonly key: string;
-  /** The source is this one blob. */
-  readonly single: boolean;
 }
 
 export async function* listBlobs(
@@ -109,7 +103,7 @@ export function withVersion(
   return snapshot === undefined ? subject : `${subject} (snapshot ${snapshot})`;
 }
 
-async function* findRows(listing: Listing): AsyncGenerator<Found> {
+async function* findRows(listing: Listing): AsyncGenerator<Found<Row>> {
   const { connection, name, options } = listing;
   if (name.blob === "" || name.blob.endsWith("/")) {
     yield* below(listing, name.blob);
@@ -131,7 +125,7 @@ async function* findRows(listing: Listing): AsyncGenerator<Found> {
   yield* below(listing, `${name.blob}/`);
 }
 
-async function* below(listing: Listing, prefix: string): AsyncGenerator<Found> {
+async function* below(listing: Listing, prefix: string): AsyncGenerator<Found<Row>> {
   const { connection, name, options } = listing;
   for await (const rows of currentPages(connection, name, prefix, options)) {
     for (const row of rows) {
@@ -141,16 +135,10 @@ async function* below(listing: Listing, prefix: string): AsyncGenerator<Found> {
   }
 }
 
-function toListed(listing: Listing, { row, key, single }: Found): Listed {
+function toListed(listing: Listing, { row, key, single }: Found<Row>): Listed {
   const { options, subject, name } = listing;
   listing.found += 1;
-  if (listing.found > options.maxObjects) {
-    throw new Fault(
-      "usage",
-      `More than ${options.maxObjects} objects in ${subject}: nothing is logged; raise it with --max-objects`,
-      { subject },
-    );
-  }
+  if (listing.found > options.maxObjects) throw tooMany(subject, options.maxObjects);
   const uri = formatAzureUri(name, row.name);
   const common = { key, single, sizeBytes: row.sizeBytes, uri, mtimeMs: row.mtimeMs };
   if (!options.checksum) return { ...common, entryDigest: uri, pin: NO_PIN, claims: [] };
@@ -193,8 +181,4 @@ function finish({ found, unversioned, subject, options }: Listing): void {
         "no longer be read",
     );
   }
-}
-
-function baseName(blob: string): string {
-  return blob.slice(blob.lastIndexOf("/") + 1);
 }

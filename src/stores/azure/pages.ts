@@ -3,7 +3,7 @@
 
 import type { BlobItem, ContainerListBlobsOptions } from "@azure/storage-blob";
 import { Fault } from "../../model/fault.js";
-import type { RetryOptions } from "../retry.js";
+import { patience, type Watch } from "../listing.js";
 import { retry } from "../retry.js";
 import { unquote } from "../object-answer.js";
 import type { AzureConnection } from "./connection.js";
@@ -14,8 +14,6 @@ import { formatAzureUri } from "./uri.js";
 
 /** As many as Azure gives at once. */
 const PAGE_ROWS = 5_000;
-/** A store that fails for less is nobody's concern. */
-const TELL_AFTER_MS = 1_000;
 
 export interface Row {
   readonly name: string;
@@ -30,12 +28,6 @@ export interface Row {
   readonly mtimeMs: number | null;
   /** True for an empty blob that only stands for a directory. */
   readonly isStub: boolean;
-}
-
-/** Who waits for a listing. */
-export interface Watch {
-  readonly signal: AbortSignal;
-  readonly onNotice?: (message: string) => void;
 }
 
 /**
@@ -88,7 +80,7 @@ async function* pages(
           throw unreadable(error, subject);
         }
       },
-      patience(connection, watch),
+      patience(connection.retryTimeoutMs, watch),
     );
     yield (page?.segment.blobItems ?? []).map(rowOf);
     const next = page?.continuationToken;
@@ -107,24 +99,6 @@ async function* pages(
 interface Listing {
   readonly continuationToken?: string;
   readonly segment: { readonly blobItems: readonly BlobItem[] };
-}
-
-/** How a request of a listing is tried again: told about once, when it takes long. */
-export function patience(
-  { retryTimeoutMs: timeoutMs }: AzureConnection,
-  { signal, onNotice }: Watch,
-): RetryOptions {
-  const tellAtMs = performance.now() + TELL_AFTER_MS;
-  let told = false;
-  return {
-    timeoutMs,
-    signal,
-    onRetry: ({ message }) => {
-      if (told || performance.now() < tellAtMs) return;
-      told = true;
-      onNotice?.(`${message}; trying again for up to ${timeoutMs / 1_000} s`);
-    },
-  };
 }
 
 /**

@@ -2,12 +2,12 @@
 
 import type { IncomingHttpHeaders } from "node:http";
 import { Fault } from "../../model/fault.js";
+import { patience, type Watch } from "../listing.js";
 import { readLength, readModified, unquote } from "../object-answer.js";
 import { retry } from "../retry.js";
 import { readMd5 } from "./answer.js";
 import type { AzureConnection } from "./connection.js";
-import type { Row, Watch } from "./pages.js";
-import { patience } from "./pages.js";
+import type { Row } from "./pages.js";
 import type { AzureName } from "./uri.js";
 import { formatAzureUri } from "./uri.js";
 
@@ -25,7 +25,7 @@ export async function readProperties(
         { method: "HEAD", blob, query: versionQuery({ versionId, snapshot }), headers: {} },
         watch.signal,
       ),
-    patience(connection, watch),
+    patience(connection.retryTimeoutMs, watch),
   );
   transfer.close();
   const row = rowOf(name, transfer.headers);

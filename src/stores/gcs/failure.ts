@@ -4,6 +4,7 @@
 import type { FaultKind } from "../../model/fault.js";
 import { Fault } from "../../model/fault.js";
 import { readRetryAfter, readText } from "../object-answer.js";
+import { codeText, overloadFault } from "../refusal.js";
 import type { Transfer } from "../transfer.js";
 
 /** An answer that is not the one asked for. */
@@ -22,7 +23,7 @@ export class Refused extends Error {
   readonly credentials: string | null;
 
   constructor(refusal: Refusal, credentials: string | null) {
-    super(`Google Cloud Storage refused: ${codeText(refusal)}`);
+    super(`Google Cloud Storage refused: ${reasonText(refusal)}`);
     this.name = "Refused";
     this.refusal = refusal;
     this.credentials = credentials;
@@ -72,20 +73,9 @@ export function isUnauthorized({ status }: Refusal): boolean {
 
 /** The fault for a store that is only overloaded or failing now; null for any other refusal. */
 export function transientFault(failure: Refusal, subject: string): Fault | null {
-  const { status, reason } = failure;
-  const slow = /^(rateLimitExceeded|userRateLimitExceeded|usageLimits\.rateLimitExceeded)$/.test(
-    reason,
-  );
-  if (!slow && status !== 408 && status !== 429 && (status < 500 || status === 501)) return null;
-  return new Fault(
-    "unavailable",
-    `Cannot reach ${subject}: the store is overloaded or failing (${codeText(failure)})`,
-    {
-      subject,
-      cause: causeOf(failure),
-      ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
-    },
-  );
+  const busy = /^(rateLimitExceeded|userRateLimitExceeded|usageLimits\.rateLimitExceeded)$/;
+  const refusal = { ...failure, code: failure.reason };
+  return overloadFault(refusal, busy, subject, causeOf(failure));
 }
 
 export interface FaultContext {
@@ -104,18 +94,18 @@ export interface FaultContext {
 /** The fault for a request that was refused for good. */
 export function refusalFault({ refusal, credentials }: Refused, context: FaultContext): Fault {
   const [kind, why] = judge(refusal, credentials, context);
-  return new Fault(kind, `${context.what} ${context.subject}: ${why} (${codeText(refusal)})`, {
+  return new Fault(kind, `${context.what} ${context.subject}: ${why} (${reasonText(refusal)})`, {
     subject: context.subject,
     cause: causeOf(refusal),
   });
 }
 
-function codeText({ status, reason }: Refusal): string {
-  return reason === "" ? `HTTP ${status}` : `${status} ${reason}`;
+function reasonText({ status, reason }: Refusal): string {
+  return codeText({ status, code: reason });
 }
 
 function causeOf(failure: Refusal): Error {
-  return new Error(`Google Cloud Storage answered ${codeText(failure)}: ${failure.message}`);
+  return new Error(`Google Cloud Storage answered ${reasonText(failure)}: ${failure.message}`);
 }
 
 export const HOW_TO_GIVE_CREDENTIALS =

@@ -1,15 +1,15 @@
-// Lists what a uri of Google Cloud Storage names: one object, one generation, a prefix or a bucket. What
-// stands beside a prefix (`mnist2/`, `mnist.txt`) is never part of it, and folder markers are no
-// objects. Folders of a hierarchical namespace never come: they are no objects in a flat listing.
+// Lists what a uri of Google Cloud Storage names: one object, one generation, a prefix or a bucket.
+// Folders of a hierarchical namespace never come: they are no objects in a flat listing.
 
 import { Fault } from "../../model/fault.js";
 import { NO_PIN } from "../../model/pin.js";
 import { baseName, nothingFound, tooMany } from "../listing.js";
+import { findNamed, type FlatListing, type Found } from "../prefix.js";
 import type { Listed, ListOptions, StatOptions } from "../store.js";
 import { listedClaims } from "./answer.js";
 import type { GcsConnection } from "./connection.js";
 import { Refused, refusalFault } from "./failure.js";
-import type { Page, Row } from "./pages.js";
+import type { Row } from "./pages.js";
 import { pagesOf, rowOf } from "./pages.js";
 import type { GcsName } from "./uri.js";
 import { describe, formatGcsUri, parseGcsUri } from "./uri.js";
@@ -20,14 +20,6 @@ interface Listing {
   readonly subject: string;
   readonly options: ListOptions;
   found: number;
-}
-
-/** A row and its name relative to the source. */
-interface Found {
-  readonly row: Row;
-  readonly key: string;
-  /** The source is this one object. */
-  readonly single: boolean;
 }
 
 export async function* listObjects(
@@ -91,19 +83,21 @@ function translate({ name, subject }: Listing, error: unknown): unknown {
   });
 }
 
-async function* findRows(listing: Listing): AsyncGenerator<Found> {
-  const { name } = listing;
+async function* findRows(listing: Listing): AsyncGenerator<Found<Row>> {
+  const { connection, name, options } = listing;
   if (name.generation !== undefined) {
     yield await oneObject(listing);
-  } else if (name.key === "" || name.key.endsWith("/")) {
-    yield* below(listing, name.key);
   } else {
-    yield* objectOrPrefix(listing);
+    const flat: FlatListing<Row> = {
+      pagesOf: (prefix) => pagesOf(connection, name.bucket, prefix, options),
+      onPage: () => options.onProgress?.(listing.found),
+    };
+    yield* findNamed(flat, name.key);
   }
 }
 
 /** A server that does not know generations must not pass for one that does. */
-async function oneObject({ connection, name, subject, options }: Listing): Promise<Found> {
+async function oneObject({ connection, name, subject, options }: Listing): Promise<Found<Row>> {
   const row = await rowOf(connection, name, options);
   if (name.generation !== undefined && row.generation !== name.generation) {
     throw new Fault(
@@ -115,52 +109,7 @@ async function oneObject({ connection, name, subject, options }: Listing): Promi
   return { row, key: baseName(name.key), single: true };
 }
 
-/** An object of exactly this name wins; else everything below it. */
-async function* objectOrPrefix(listing: Listing): AsyncGenerator<Found> {
-  const { key } = listing.name;
-  const page = await firstPage(listing, key);
-  const exact = page.rows.find((row) => row.key === key);
-  if (exact !== undefined) {
-    yield { row: exact, key: baseName(key), single: true };
-    return;
-  }
-  const prefix = `${key}/`;
-  if (page.more) {
-    // Names beside the prefix (`key-2`, `key.txt`) may fill any number of pages: ask anew.
-    yield* below(listing, prefix);
-    return;
-  }
-  yield* relative(
-    page.rows.filter((row) => row.key.startsWith(prefix)),
-    prefix,
-  );
-}
-
-/** The store may send empty pages before the last. */
-async function firstPage(listing: Listing, prefix: string): Promise<Page> {
-  const { connection, name, options } = listing;
-  for await (const page of pagesOf(connection, name.bucket, prefix, options)) {
-    if (page.rows.length > 0) return page;
-  }
-  return { rows: [], more: false };
-}
-
-async function* below(listing: Listing, prefix: string): AsyncGenerator<Found> {
-  const { connection, name, options } = listing;
-  for await (const page of pagesOf(connection, name.bucket, prefix, options)) {
-    yield* relative(page.rows, prefix);
-    options.onProgress?.(listing.found);
-  }
-}
-
-function* relative(rows: readonly Row[], prefix: string): Generator<Found> {
-  for (const row of rows) {
-    if (row.key.endsWith("/") && row.sizeBytes === 0) continue;
-    yield { row, key: row.key.slice(prefix.length), single: false };
-  }
-}
-
-function toListed(listing: Listing, { row, key, single }: Found): Listed {
+function toListed(listing: Listing, { row, key, single }: Found<Row>): Listed {
   const { options, subject, name } = listing;
   listing.found += 1;
   if (listing.found > options.maxObjects) throw tooMany(subject, options.maxObjects);

@@ -5,6 +5,7 @@ import { S3ServiceException } from "@aws-sdk/client-s3";
 import type { FaultKind } from "../../model/fault.js";
 import { Fault } from "../../model/fault.js";
 import { readRetryAfter, readText } from "../object-answer.js";
+import { codeText, firstValue, overloadFault, xmlElement } from "../refusal.js";
 import type { Transfer } from "../transfer.js";
 
 /** Who was refused, and what would have been needed. */
@@ -34,9 +35,9 @@ type Headers = Readonly<Record<string, string | readonly string[] | undefined>>;
 export async function readRefusal(transfer: Transfer): Promise<Refusal> {
   const text = await readText(transfer);
   return refusal(transfer.status, transfer.headers, {
-    code: element(text, "Code"),
-    message: element(text, "Message"),
-    region: element(text, "Region"),
+    code: xmlElement(text, "Code"),
+    message: xmlElement(text, "Message"),
+    region: xmlElement(text, "Region"),
   });
 }
 
@@ -60,14 +61,14 @@ function refusal(
   headers: Headers,
   body: { code: string; message: string; region: string },
 ): Refusal {
-  const region = first(headers["x-amz-bucket-region"]) ?? body.region;
+  const region = firstValue(headers["x-amz-bucket-region"]) ?? body.region;
   return {
     status,
     code: body.code,
     message: body.message,
     region: /^[a-z0-9-]{1,64}$/.test(region) ? region : undefined,
-    deleteMarker: first(headers["x-amz-delete-marker"]) === "true",
-    retryAfterMs: readRetryAfter(first(headers["retry-after"])),
+    deleteMarker: firstValue(headers["x-amz-delete-marker"]) === "true",
+    retryAfterMs: readRetryAfter(firstValue(headers["retry-after"])),
   };
 }
 
@@ -102,19 +103,8 @@ export function isDenied(failure: Refusal): boolean {
 
 /** The fault for a store that is only overloaded or failing now; null for any other refusal. */
 export function transientFault(failure: Refusal, subject: string): Fault | null {
-  const { status, code } = failure;
-  const slow =
-    /^(RequestTimeout|SlowDown|Throttling|ThrottlingException|RequestLimitExceeded)$/.test(code);
-  if (!slow && status !== 408 && status !== 429 && (status < 500 || status === 501)) return null;
-  return new Fault(
-    "unavailable",
-    `Cannot reach ${subject}: the store is overloaded or failing (${codeText(failure)})`,
-    {
-      subject,
-      cause: causeOf(failure),
-      ...(failure.retryAfterMs === undefined ? {} : { retryAfterMs: failure.retryAfterMs }),
-    },
-  );
+  const busy = /^(RequestTimeout|SlowDown|Throttling|ThrottlingException|RequestLimitExceeded)$/;
+  return overloadFault(failure, busy, subject, causeOf(failure));
 }
 
 export interface FaultContext {
@@ -135,10 +125,6 @@ export function refusalFault(failure: Refusal, context: FaultContext): Fault {
     subject: context.subject,
     cause: causeOf(failure),
   });
-}
-
-function codeText({ status, code }: Refusal): string {
-  return code === "" ? `HTTP ${status}` : `${status} ${code}`;
 }
 
 function causeOf(failure: Refusal): Error {
@@ -204,12 +190,4 @@ function missingText(code: string, context: FaultContext): string {
   return code === "NoSuchVersion"
     ? "the pinned version is gone; it was deleted or has expired"
     : "the object is gone; it was deleted since it was logged";
-}
-
-function element(xml: string, name: string): string {
-  return new RegExp(`<${name}>([^<]*)</${name}>`).exec(xml)?.[1] ?? "";
-}
-
-function first(value: string | readonly string[] | undefined): string | undefined {
-  return typeof value === "string" ? value : value?.[0];
 }

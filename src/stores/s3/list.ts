@@ -1,9 +1,9 @@
-// Lists what an S3 uri names: one object, one version, a prefix or a bucket. What stands beside a
-// prefix (`mnist2/`, `mnist.txt`) is never part of it, and directory markers are no objects.
+// Lists what an S3 uri names: one object, one version, a prefix or a bucket.
 
 import { Fault } from "../../model/fault.js";
 import { NO_PIN } from "../../model/pin.js";
 import { baseName, nothingFound, tooMany } from "../listing.js";
+import { findNamed, firstPage, type FlatListing, type Found, type RowPage } from "../prefix.js";
 import type { Listed, ListOptions, StatOptions } from "../store.js";
 import type { S3Name } from "../uri.js";
 import { formatS3Uri, parseS3Uri } from "../uri.js";
@@ -13,7 +13,7 @@ import type { Way } from "./current.js";
 import { listCurrent, startWay } from "./current.js";
 import { refusalFault } from "./failure.js";
 import { headObject, headWithChecksums } from "./head.js";
-import type { Page, Row } from "./pages.js";
+import type { Row } from "./pages.js";
 
 interface Listing {
   readonly connection: S3Connection;
@@ -24,14 +24,6 @@ interface Listing {
   found: number;
   /** Rows whose version is S3's reusable "null". */
   unversioned: number;
-}
-
-/** A row and its name relative to the source. */
-interface Found {
-  readonly row: Row;
-  readonly key: string;
-  /** The source is this one object. */
-  readonly single: boolean;
 }
 
 export async function* listObjects(
@@ -101,14 +93,12 @@ function refuseContradictions(name: S3Name, subject: string, options: ListOption
   }
 }
 
-async function* findRows(listing: Listing): AsyncGenerator<Found> {
+async function* findRows(listing: Listing): AsyncGenerator<Found<Row>> {
   const { name } = listing;
   if (name.versionId !== undefined) {
     yield { row: await oneVersion(listing), key: baseName(name.key), single: true };
-  } else if (name.key === "" || name.key.endsWith("/")) {
-    yield* below(listing, name.key);
   } else {
-    yield* objectOrPrefix(listing);
+    yield* findNamed(flat(listing), name.key);
   }
 }
 
@@ -125,68 +115,29 @@ async function oneVersion({ connection, name, subject, options }: Listing): Prom
   return row;
 }
 
-/** An object of exactly this name wins; else everything below it. */
-async function* objectOrPrefix(listing: Listing): AsyncGenerator<Found> {
-  const { key } = listing.name;
-  const page = await firstPage(listing, key);
-  const exact = page.rows.find((row) => row.key === key);
-  if (exact !== undefined && !(await isDirectoryMarker(listing, exact, page))) {
-    yield { row: exact, key: baseName(key), single: true };
-    return;
-  }
-  const prefix = `${key}/`;
-  if (page.more) {
-    // Names beside the prefix (`key-2`, `key.txt`) may fill any number of pages: ask anew.
-    yield* below(listing, prefix);
-    return;
-  }
-  yield* relative(
-    page.rows.filter((row) => row.key.startsWith(prefix)),
-    prefix,
-  );
+function flat(listing: Listing): FlatListing<Row> {
+  const { connection, name, way, options } = listing;
+  return {
+    pagesOf: (prefix) => listCurrent(connection, { bucket: name.bucket, prefix }, way, options),
+    onPage: () => options.onProgress?.(listing.found),
+    isMarker: (row, page) => isDirectoryMarker(listing, row, page),
+  };
 }
 
 /** Tools make folders visible by empty objects; only one without the "/" needs a closer look. */
-async function isDirectoryMarker(listing: Listing, row: Row, page: Page): Promise<boolean> {
+async function isDirectoryMarker(listing: Listing, row: Row, page: RowPage<Row>): Promise<boolean> {
   if (row.sizeBytes !== 0) return false;
   const prefix = `${row.key}/`;
   const hasChildren =
     page.rows.some((other) => other.key.startsWith(prefix)) ||
-    (page.more && (await firstPage(listing, prefix)).rows.length > 0);
+    (page.more && (await firstPage(flat(listing), prefix)).rows.length > 0);
   if (!hasChildren) return false;
   const { connection, name, options } = listing;
   const { contentType } = await headObject(connection, name, options.signal);
   return contentType.includes("x-directory");
 }
 
-async function firstPage(listing: Listing, prefix: string): Promise<Page> {
-  for await (const page of pagesOf(listing, prefix)) {
-    // A page may hold nothing but old versions and delete markers.
-    if (page.rows.length > 0 || !page.more) return page;
-  }
-  return { rows: [], rowCount: 0, lastKey: undefined, more: false };
-}
-
-async function* below(listing: Listing, prefix: string): AsyncGenerator<Found> {
-  for await (const page of pagesOf(listing, prefix)) {
-    yield* relative(page.rows, prefix);
-    listing.options.onProgress?.(listing.found);
-  }
-}
-
-function pagesOf(listing: Listing, prefix: string): AsyncGenerator<Page> {
-  const place = { bucket: listing.name.bucket, prefix };
-  return listCurrent(listing.connection, place, listing.way, listing.options);
-}
-
-function* relative(rows: readonly Row[], prefix: string): Generator<Found> {
-  for (const row of rows) {
-    if (row.key.endsWith("/") && row.sizeBytes === 0) continue;
-    yield { row, key: row.key.slice(prefix.length), single: false };
-  }
-}
-
-function toListed(listing: Listing, { row, key, single }: Found): Listed {
+function toListed(listing: Listing, { row, key, single }: Found<Row>): Listed {
   const { options, subject } = listing;
   listing.found += 1;
   if (listing.found > options.maxObjects) {

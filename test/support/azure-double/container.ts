@@ -4,10 +4,8 @@
 // version, whose id is a time; deleting a blob makes the current version a previous one; a blob that
 // was written before versioning was turned on has no id, and gets one when it is overwritten.
 
-import { createHash } from "node:crypto";
 import { comparePaths } from "../../../src/model/path.js";
-import type { Content } from "../s3-double/bucket.js";
-import { asContent, blocks } from "../s3-double/bucket.js";
+import { asContent, md5, type Content } from "../double/content.js";
 
 export interface PutOptions {
   readonly metadata?: Readonly<Record<string, string>>;
@@ -61,7 +59,7 @@ export class Container {
       snapshot: undefined,
       content: bytes,
       etag: options.etag ?? etag,
-      md5: options.md5 === null ? undefined : (options.md5 ?? md5Of(bytes)),
+      md5: options.md5 === null ? undefined : (options.md5 ?? md5(bytes).toString("base64")),
       modified: new Date(),
       options,
     };
@@ -143,10 +141,4 @@ function nextTime(): { writtenAt: string; etag: string } {
     writtenAt: `2026-03-19T06:23:15.${fraction}Z`,
     etag: `0x8DE${(0x7cbce01e2f000 + ticks).toString(16).toUpperCase()}`,
   };
-}
-
-function md5Of(content: Content): string {
-  const hash = createHash("md5");
-  for (const block of blocks(content, 0, content.sizeBytes)) hash.update(block);
-  return hash.digest("base64");
 }

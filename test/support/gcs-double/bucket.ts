@@ -1,9 +1,9 @@
 // Buckets, objects and their generations as Google Cloud Storage keeps them, in memory. Knows no HTTP.
 
-import { createHash } from "node:crypto";
 import { crc32c } from "../../../src/model/crc32c.js";
 import { comparePaths } from "../../../src/model/path.js";
-import { asContent, blocks, type Content } from "../s3-double/bucket.js";
+import { asContent, blocks, md5, type Content } from "../double/content.js";
+import { namesFrom } from "../double/names.js";
 
 /** What a writer may say of an object, in the names of the JSON API. */
 export interface Described {
@@ -61,7 +61,7 @@ export class GcsBucket {
       key,
       generation: String(++lastGeneration),
       content: bytes,
-      md5Hash: componentCount === undefined ? md5Of(bytes) : undefined,
+      md5Hash: componentCount === undefined ? md5(bytes).toString("base64") : undefined,
       crc32c: crc32cOf(bytes),
       created,
       componentCount,
@@ -124,12 +124,7 @@ export class GcsBucket {
   /** Objects whose names begin with `prefix` and come after `after`, in byte order of their names. */
   *from(prefix: string, after: string | undefined, versions: boolean): Generator<Generation> {
     this.#sortedKeys ??= [...this.#objects.keys()].sort(comparePaths);
-    const keys = this.#sortedKeys;
-    const begin = after === undefined || comparePaths(after, prefix) < 0 ? prefix : after;
-    for (let index = lowerBound(keys, begin); index < keys.length; index++) {
-      const key = keys[index] ?? "";
-      if (!key.startsWith(prefix)) return;
-      if (key === after) continue;
+    for (const key of namesFrom(this.#sortedKeys, prefix, after)) {
       const live = this.find(key, undefined);
       if (versions) yield* [...this.generationsOf(key)].reverse();
       else if (live !== undefined) yield live;
@@ -154,12 +149,6 @@ function varint(value: bigint): number[] {
   return [...bytes, Number(left)];
 }
 
-function md5Of(content: Content): string {
-  const hash = createHash("md5");
-  for (const block of blocks(content, 0, content.sizeBytes)) hash.update(block);
-  return hash.digest("base64");
-}
-
 /** Not the one under test: that is native. */
 function crc32cOf(content: Content): string {
   let sum = 0;
@@ -167,15 +156,4 @@ function crc32cOf(content: Content): string {
   const bytes = Buffer.alloc(4);
   bytes.writeUInt32BE(sum);
   return bytes.toString("base64");
-}
-
-function lowerBound(keys: readonly string[], wanted: string): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (comparePaths(keys[middle] ?? "", wanted) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

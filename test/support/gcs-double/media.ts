@@ -3,8 +3,10 @@
 
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { gunzipSync } from "node:zlib";
-import { sendBody, type Accident, type Pace } from "../s3-double/body.js";
-import { asContent, blocks, type Content } from "../s3-double/bucket.js";
+import { sendBody, type Accident, type Pace } from "../double/body.js";
+import { asContent, blocks, type Content } from "../double/content.js";
+import { announce, type Headers } from "../double/headers.js";
+import { parseRange } from "../double/range.js";
 import type { GcsBucket, Generation } from "./bucket.js";
 import { etagOf } from "./bucket.js";
 
@@ -23,11 +25,6 @@ export interface GcsAccident extends Accident {
   readonly unpackSilently?: boolean;
 }
 
-interface ByteRange {
-  readonly start: number;
-  readonly end: number;
-}
-
 export async function sendMedia(
   request: IncomingMessage,
   response: ServerResponse,
@@ -39,44 +36,35 @@ export async function sendMedia(
   const unpacked = accident.unpackSilently === true || isUnpacked(request, object);
   const content = unpacked ? asContent(unpack(object.content)) : bytesOf(bucket, object, accident);
   // Unpacked, a range is not looked at.
-  const range =
+  const asked =
     unpacked || accident.ignoreRange === true
       ? null
       : parseRange(request.headers.range, content.sizeBytes);
-  if (range === "unsatisfiable") {
+  if (asked === "unsatisfiable") {
     response.statusCode = 416;
     response.setHeader("content-range", `bytes */${content.sizeBytes}`);
     response.end(`The requested range cannot be satisfied.`);
     return;
   }
-  const { start, end } = range ?? { start: 0, end: content.sizeBytes };
-  response.statusCode = range === null ? 200 : 206;
-  const headers: Record<string, string | readonly string[]> = {
+  const headers: Headers = {
     ...objectHeaders(object),
     ...(unpacked
-      ? accident.unpackSilently === true
-        ? { "x-goog-stored-content-encoding": "" }
-        : {
-            warning: "214 UploadServer gunzipped",
-            "x-guploader-response-body-transformations": "gunzipped",
-          }
-      : {
-          "content-length": String(end - start),
-          "content-encoding": object.described.contentEncoding ?? "",
-        }),
-    ...(range === null
-      ? {}
-      : { "content-range": `bytes ${start}-${end - 1}/${content.sizeBytes}` }),
-    ...accident.headers,
+      ? {
+          "content-length": "",
+          ...(accident.unpackSilently === true
+            ? { "x-goog-stored-content-encoding": "" }
+            : {
+                warning: "214 UploadServer gunzipped",
+                "x-guploader-response-body-transformations": "gunzipped",
+              }),
+        }
+      : { "content-encoding": object.described.contentEncoding ?? "" }),
   };
-  if (accident.longByBytes !== undefined) headers["content-length"] = "";
-  for (const [name, value] of Object.entries(headers)) {
-    if (value !== "") response.setHeader(name, value);
-  }
-  await sendBody(response, content, { start, end }, accident, pace);
+  const range = announce(response, asked, content.sizeBytes, headers, accident);
+  await sendBody(response, content, range, accident, pace);
 }
 
-function objectHeaders(object: Generation): Record<string, string | readonly string[]> {
+function objectHeaders(object: Generation): Headers {
   const { contentType, contentEncoding, cacheControl } = object.described;
   const md5 = object.md5Hash === undefined ? [] : [`md5=${object.md5Hash}`];
   return {
@@ -110,15 +98,4 @@ function bytesOf(bucket: GcsBucket, object: Generation, accident: GcsAccident): 
   const { bytesOfGeneration: generation } = accident;
   if (generation === undefined) return object.content;
   return bucket.find(object.key, generation)?.content ?? object.content;
-}
-
-function parseRange(
-  text: string | undefined,
-  sizeBytes: number,
-): ByteRange | null | "unsatisfiable" {
-  const match = /^bytes=(\d+)-(\d*)$/.exec(text ?? "");
-  if (match === null) return null;
-  const start = Number(match[1]);
-  const end = match[2] === "" ? sizeBytes : Math.min(sizeBytes, Number(match[2]) + 1);
-  return start >= sizeBytes || end <= start ? "unsatisfiable" : { start, end };
 }

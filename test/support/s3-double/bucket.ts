@@ -2,15 +2,11 @@
 
 import { createHash, randomBytes } from "node:crypto";
 import { comparePaths } from "../../../src/model/path.js";
+import { asContent, blocks, md5, type Content } from "../double/content.js";
+import { namesFrom } from "../double/names.js";
+import type { ByteRange } from "../double/range.js";
 import type { ChecksumAlgorithm } from "./checksum.js";
 import { checksum } from "./checksum.js";
-
-/** Bytes of an object: in memory, or made when read, for objects bigger than memory. */
-export interface Content {
-  readonly sizeBytes: number;
-  /** At most 1 MiB of the bytes from `start`; not past `end`. */
-  read(start: number, end: number): Uint8Array;
-}
 
 export interface PutOptions {
   readonly contentType?: string;
@@ -42,11 +38,7 @@ export interface Version {
   readonly parts: readonly Part[] | undefined;
 }
 
-/** Half open, in bytes. */
-export interface Part {
-  readonly start: number;
-  readonly end: number;
-}
+export type Part = ByteRange;
 
 export type Versioning = "never" | "enabled" | "suspended";
 
@@ -130,15 +122,9 @@ export class Bucket {
   }
 
   /** Keys that begin with `prefix` and come after `after`, in byte order. */
-  *keysFrom(prefix: string, after: string | undefined): Generator<string> {
+  keysFrom(prefix: string, after: string | undefined): Generator<string> {
     this.#sortedKeys ??= [...this.#versions.keys()].sort(comparePaths);
-    const keys = this.#sortedKeys;
-    const begin = after === undefined || comparePaths(after, prefix) < 0 ? prefix : after;
-    for (let index = lowerBound(keys, begin); index < keys.length; index++) {
-      const key = keys[index] ?? "";
-      if (!key.startsWith(prefix)) return;
-      if (key !== after) yield key;
-    }
+    return namesFrom(this.#sortedKeys, prefix, after);
   }
 
   #add(version: Version): Version {
@@ -156,43 +142,13 @@ export class Bucket {
   }
 }
 
-export function asContent(content: string | Uint8Array | Content): Content {
-  if (typeof content === "object" && "read" in content) return content;
-  const bytes = typeof content === "string" ? Buffer.from(content) : content;
-  return {
-    sizeBytes: bytes.length,
-    read: (start, end) => bytes.subarray(start, Math.min(end, start + 1_048_576)),
-  };
-}
-
-/** Reproducible content of any size that takes no memory of its own. */
-export function generated(sizeBytes: number, seed = 1): Content {
-  const block = Buffer.allocUnsafe(1_048_576);
-  let state = seed >>> 0 || 1;
-  for (let offset = 0; offset < block.length; offset += 4) {
-    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
-    block.writeUInt32LE(state, offset);
-  }
-  const twice = Buffer.concat([block, block]);
-  return {
-    sizeBytes,
-    read(start, end) {
-      // Every MiB begins elsewhere in the block, so that a MiB in another's place shows.
-      const mib = Math.floor(start / block.length);
-      const within = start - mib * block.length;
-      const from = ((mib * 7_919) % block.length) + within;
-      return twice.subarray(from, from + Math.min(end - start, block.length - within));
-    },
-  };
-}
-
 function etagOf(content: Content, options: PutOptions, parts: readonly Part[] | undefined): string {
   const suffix = parts === undefined ? "" : `-${parts.length}`;
   // S3 gives an ETag that is no MD5 to objects encrypted with KMS or a customer's key.
   if (options.encryption !== undefined && options.encryption !== "AES256") {
     return randomBytes(16).toString("hex") + suffix;
   }
-  if (parts === undefined) return md5(content, 0, content.sizeBytes).toString("hex");
+  if (parts === undefined) return md5(content).toString("hex");
   const digests = parts.map(({ start, end }) => md5(content, start, end));
   return createHash("md5").update(Buffer.concat(digests)).digest("hex") + suffix;
 }
@@ -219,20 +175,6 @@ function checksumOf(
   return `${checksum(algorithm, sums).toString("base64")}-${parts.length}`;
 }
 
-function md5(content: Content, start: number, end: number): Buffer {
-  const hash = createHash("md5");
-  for (const block of blocks(content, start, end)) hash.update(block);
-  return hash.digest();
-}
-
-export function* blocks(content: Content, start: number, end: number): Generator<Uint8Array> {
-  for (let position = start; position < end;) {
-    const block = content.read(position, end);
-    yield block;
-    position += block.length;
-  }
-}
-
 function partsOf(content: Content, options: PutOptions): readonly Part[] | undefined {
   const { partBytes, partSizes } = options;
   if (partBytes === undefined && partSizes === undefined) return undefined;
@@ -244,15 +186,4 @@ function partsOf(content: Content, options: PutOptions): readonly Part[] | undef
     start = Math.min(content.sizeBytes, end);
   } while (start < content.sizeBytes || parts.length < (partSizes?.length ?? 0));
   return parts;
-}
-
-function lowerBound(keys: readonly string[], wanted: string): number {
-  let low = 0;
-  let high = keys.length;
-  while (low < high) {
-    const middle = (low + high) >>> 1;
-    if (comparePaths(keys[middle] ?? "", wanted) < 0) low = middle + 1;
-    else high = middle;
-  }
-  return low;
 }

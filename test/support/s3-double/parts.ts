@@ -2,8 +2,8 @@
 // GetObjectAttributes. Knows no sockets.
 
 import type { IncomingHttpHeaders } from "node:http";
+import { blocks } from "../double/content.js";
 import type { Part, Version } from "./bucket.js";
-import { blocks } from "./bucket.js";
 import { checksum } from "./checksum.js";
 import { document } from "./listing.js";
 

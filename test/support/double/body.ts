@@ -1,9 +1,11 @@
-// Sends an object's bytes, with the accidents that were asked for.
+// Sends an object's bytes, or a document, with the accidents that were asked for.
 
 import type { ServerResponse } from "node:http";
+import type { Socket } from "node:net";
 import { setTimeout as delay } from "node:timers/promises";
-import type { Content } from "./bucket.js";
-import { blocks } from "./bucket.js";
+import { TLSSocket } from "node:tls";
+import { blocks, type Content } from "./content.js";
+import type { ByteRange } from "./range.js";
 
 /** What goes wrong with one answer. Offsets count from the first byte of the body. */
 export interface Accident {
@@ -42,7 +44,7 @@ const SLOW_PIECE_BYTES = 16_384;
 export async function sendBody(
   response: ServerResponse,
   content: Content,
-  range: { readonly start: number; readonly end: number },
+  range: ByteRange,
   accident: Accident,
   pace: Pace,
 ): Promise<void> {
@@ -69,12 +71,31 @@ export async function sendBody(
   finish(response, accident);
 }
 
+/** Sends a listing or the like; of all accidents, only a reset can happen to it. */
+export function sendDocument(
+  response: ServerResponse,
+  headers: Readonly<Record<string, string>>,
+  text: string,
+  { resetAfterBytes }: Accident,
+): void {
+  for (const [name, value] of Object.entries(headers)) response.setHeader(name, value);
+  const bytes = Buffer.from(text);
+  if (resetAfterBytes === undefined) {
+    response.end(bytes);
+    return;
+  }
+  response.setHeader("content-length", bytes.length);
+  response.write(bytes.subarray(0, resetAfterBytes), () => endRudely(response.socket));
+}
+
+/** Resets a connection; one within TLS can only be cut. */
+function endRudely(socket: Socket | null): void {
+  if (socket instanceof TLSSocket) socket.destroy();
+  else socket?.resetAndDestroy();
+}
+
 /** A slow line carries small pieces, evenly. */
-function* pieces(
-  content: Content,
-  range: { readonly start: number; readonly end: number },
-  pace: Pace,
-): Generator<Uint8Array> {
+function* pieces(content: Content, range: ByteRange, pace: Pace): Generator<Uint8Array> {
   for (const block of blocks(content, range.start, range.end)) {
     const step = pace.bytesPerSecond > 0 ? SLOW_PIECE_BYTES : block.length;
     for (let at = 0; at < block.length; at += step) yield block.subarray(at, at + step);
@@ -85,7 +106,7 @@ function finish(response: ServerResponse, accident: Accident): void {
   if (accident.stallAfterBytes !== undefined) return;
   if (accident.resetAfterBytes !== undefined) {
     // What was written goes out before the reset does.
-    response.write("", () => response.socket?.resetAndDestroy());
+    response.write("", () => endRudely(response.socket));
   } else if (accident.shortByBytes !== undefined) {
     response.write("", () => response.socket?.end());
   } else if (accident.longByBytes !== undefined) {
