@@ -1,6 +1,6 @@
 // Translates what goes wrong below HTTP (names, connections, TLS) into faults. Knows no protocol.
 
-import { Fault } from "../model/fault.js";
+import { Fault, type FaultOptions } from "../model/fault.js";
 
 /** Codes of certificates that are not trusted, and of ports that do not speak TLS. */
 const TLS_REFUSED =
@@ -19,6 +19,25 @@ const UNREACHABLE: Readonly<Record<string, string>> = {
   EAI_AGAIN: "the host's name cannot be looked up now",
 };
 
+/** The kinds of a proxy's faults, by the code that they bear. */
+const PROXY_KINDS = {
+  ERR_PROXY_DENIED: "denied",
+  ERR_PROXY_UNAVAILABLE: "unavailable",
+} as const;
+
+/**
+ * A proxy did not open the way to a host. SDKs put it in errors of their own, which keep nothing but
+ * its message and its code: `networkFault` knows it by that.
+ */
+export class ProxyFault extends Fault {
+  readonly code: keyof typeof PROXY_KINDS;
+
+  constructor(kind: "denied" | "unavailable", message: string, options: FaultOptions = {}) {
+    super(kind, message, options);
+    this.code = kind === "denied" ? "ERR_PROXY_DENIED" : "ERR_PROXY_UNAVAILABLE";
+  }
+}
+
 /**
  * The fault for a failed connection or transfer; anything unknown comes back as it is.
  * A certificate that is not trusted is `denied`: trying again does not make it trusted.
@@ -27,6 +46,9 @@ export function networkFault(error: unknown, subject: string, endpoint: string):
   if (error instanceof Fault || !(error instanceof Error)) return error;
   const code = codeOf(error);
   if (code === undefined) return error;
+  if (isProxyCode(code)) {
+    return new Fault(PROXY_KINDS[code], error.message, { subject, cause: error });
+  }
   if (TLS_REFUSED.test(code)) {
     return new Fault(
       "denied",
@@ -41,6 +63,10 @@ export function networkFault(error: unknown, subject: string, endpoint: string):
     subject,
     cause: error,
   });
+}
+
+function isProxyCode(code: string): code is keyof typeof PROXY_KINDS {
+  return Object.hasOwn(PROXY_KINDS, code);
 }
 
 /** The code of an error or, where several addresses were tried, of the first of its causes. */
