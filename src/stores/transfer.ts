@@ -76,13 +76,30 @@ export async function send(
   };
   return new Promise((resolve, reject) => {
     const client = request.protocol === "https:" ? httpsRequest(options) : httpRequest(options);
-    const onAbort = (): void => void client.destroy(signal.reason as Error);
+    const fail = (error: Error): void => {
+      deadline.clear();
+      signal.removeEventListener("abort", onAbort);
+      reject(error);
+    };
+    // As long as it has no socket (its agent is full, or waits for a proxy) to destroy it tells nobody.
+    const giveUp = (error: Error): void => {
+      client.destroy(error);
+      fail(error);
+    };
+    const onAbort = (): void => {
+      giveUp(reasonOf(signal));
+    };
     const deadline = new Deadline((message) => {
-      client.destroy(unavailable(request, `${message} (${endpoint})`));
+      giveUp(unavailable(request, `${message} (${endpoint})`));
     });
     // One signal may end any number of transfers.
     setMaxListeners(0, signal);
     signal.addEventListener("abort", onAbort);
+    // A host that is connected to directly is waited for from then on: its turn may take its time.
+    if (!direct) {
+      const { connectTimeoutMs } = limits;
+      deadline.set(connectTimeoutMs, `no way through the proxy within ${connectTimeoutMs} ms`);
+    }
     watchConnecting(client, request.protocol, deadline, limits);
     if (direct) refuseReused(client, request);
     client.once("response", (message) => {
@@ -92,9 +109,7 @@ export async function send(
     });
     // Stays for the life of the request: an error without a listener would end the process.
     client.on("error", (error) => {
-      deadline.clear();
-      signal.removeEventListener("abort", onAbort);
-      reject(
+      fail(
         signal.aborted ? reasonOf(signal) : asError(networkFault(error, request.subject, endpoint)),
       );
     });
