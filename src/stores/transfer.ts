@@ -8,7 +8,7 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
 import { Fault } from "../model/fault.js";
-import { networkFault } from "./network-fault.js";
+import { requestFault } from "./network-fault.js";
 import type { Destination, Pool } from "./pool.js";
 
 /** Received but not yet taken bytes at which a transfer is held back, and let go on again. */
@@ -110,7 +110,7 @@ export async function send(
     // Stays for the life of the request: an error without a listener would end the process.
     client.on("error", (error) => {
       fail(
-        signal.aborted ? reasonOf(signal) : asError(networkFault(error, request.subject, endpoint)),
+        signal.aborted ? reasonOf(signal) : asError(requestFault(error, request.subject, endpoint)),
       );
     });
     client.end();
@@ -231,7 +231,7 @@ function receive(message: IncomingMessage, client: ClientRequest, context: Recei
   const broken = (): Fault => unavailable(request, `the transfer ended early (${endpoint})`);
   message.once("end", () => settle(message.complete ? "complete" : "failed", broken));
   message.on("error", (error) =>
-    settle("failed", () => networkFault(error, request.subject, endpoint)),
+    settle("failed", () => requestFault(error, request.subject, endpoint)),
   );
   message.once("close", () => settle("failed", broken));
 

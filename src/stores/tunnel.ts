@@ -5,7 +5,7 @@ import type { ClientRequest } from "node:http";
 import type { Socket } from "node:net";
 import { HttpsProxyAgent } from "https-proxy-agent";
 import { Fault } from "../model/fault.js";
-import { networkFault, ProxyFault } from "./network-fault.js";
+import { isMistake, networkFault, ProxyFault } from "./network-fault.js";
 
 type ConnectOptions = Parameters<HttpsProxyAgent<string>["connect"]>[1];
 
@@ -81,7 +81,10 @@ export class ProxyTunnel extends HttpsProxyAgent<string> {
       });
     if (silence.aborted) return unavailable(`no answer within ${this.#answerMs} ms`);
     const fault = networkFault(error, host, proxy);
-    if (!(fault instanceof Fault)) return fault;
+    if (!(fault instanceof Fault)) {
+      if (isMistake(error)) return error;
+      return unavailable("it closed the connection, or what it answers to CONNECT cannot be read");
+    }
     const kind = fault.kind === "denied" ? "denied" : "unavailable";
     return new ProxyFault(kind, fault.message, { cause: error });
   }

@@ -56,6 +56,19 @@ test.each([
   expect(proxy.requests.join()).not.toContain("Bearer");
 });
 
+test.each([
+  ["nothing", ""],
+  ["half a head", "HTTP/1.1 200 OK\r\n"],
+  ["no header", "HTTP/1.1 200 OK\r\nsecret\r\n\r\n"],
+  ["no HTTP", "SSH-2.0-OpenSSH_9.2\r\n\r\n"],
+])("a proxy that answers %s and closes is unavailable", async (_what, answer) => {
+  await using proxy = await RawProxy.start((socket) => socket.end(answer));
+  const fault = await faultOf(ask({ https_proxy: proxy.url }));
+  expect(fault.kind).toBe("unavailable");
+  expect(fault.message).toMatch(/proxy at 127\.0\.0\.1:/);
+  expect(fault.message).not.toContain("secret");
+});
+
 test("a proxy that is not there is named", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
