@@ -115,7 +115,19 @@ function parseProxy(environment: Environment, name: string): URL | undefined {
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new Fault("usage", `${used} must name an http:// or https:// proxy`);
   }
+  if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password)) {
+    throw new Fault("usage", `${used} must have its user and password percent-encoded (% as %25)`);
+  }
   return url;
+}
+
+function isPercentEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function variable(environment: Environment, name: string): string | undefined {
