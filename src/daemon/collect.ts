@@ -145,7 +145,7 @@ class Collecting {
   async #hashFile({ listed, given }: Found, path: string, signal: AbortSignal): Promise<Hashed> {
     const file = { path, uri: listed.uri, sizeBytes: listed.sizeBytes ?? 0 };
     const hashed = await hashLocalFile(file, { signal, onBytes: this.#options.onBytes });
-    if (given !== null) await checkGiven(file, hashed, given);
+    if (given !== null) await checkGiven(file, hashed, given, signal);
     return hashed;
   }
 

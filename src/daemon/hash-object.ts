@@ -107,8 +107,11 @@ async function hashTransfer(
     finish: () => hasher.finish(),
     abort: () => undefined,
   };
-  await (first.range.end < totalBytes
+  const ranged = first.range.end < totalBytes;
+  await (ranged
     ? writeRanges(transfer, first, sink, processBuffers, release)
     : writeStream(transfer, first, sink));
+  // Each range confirmed itself; this tells that all of them are of one state of the source.
+  if (ranged) await first.confirm?.();
   return sink.finish();
 }

@@ -16,13 +16,15 @@ const FAST_READ_BYTES = 1_048_576;
 /** A read that took less, in milliseconds, was one of a fast server. */
 const FAST_MS = 100;
 
+export type LoggedFile = Pick<Entry, "uri" | "sizeBytes">;
+
 /**
  * Opens the file of `entry`.
  * @param timeoutMs How long the file system may take for one step.
  * @throws Fault `drifted` when it is gone or of another size, `unavailable`, `denied`.
  */
 export async function openEntry(
-  entry: Entry,
+  entry: LoggedFile,
   range: ByteRange | null,
   signal: AbortSignal,
   timeoutMs: number,
@@ -63,7 +65,7 @@ export async function openEntry(
 async function* readRange(
   file: OpenFile,
   range: ByteRange,
-  entry: Entry,
+  entry: LoggedFile,
 ): AsyncGenerator<Uint8Array> {
   let position = range.start;
   let readBytes = READ_BYTES;
@@ -161,7 +163,7 @@ class OpenFile {
   }
 }
 
-function changed(entry: Entry, how: string): Fault {
+function changed(entry: LoggedFile, how: string): Fault {
   return new Fault(
     "drifted",
     `${entry.uri} is not the file that was logged: ${how}. Restore it, or log a new version`,

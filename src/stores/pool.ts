@@ -7,10 +7,10 @@ import { Agent as HttpsAgent } from "node:https";
 import { isIP } from "node:net";
 import { rootCertificates } from "node:tls";
 import { HttpProxyAgent } from "http-proxy-agent";
-import { HttpsProxyAgent } from "https-proxy-agent";
 import { Fault } from "../model/fault.js";
 import type { Environment } from "./store.js";
 import { nonEmpty } from "./store.js";
+import { ProxyTunnel } from "./tunnel.js";
 
 const MAX_SOCKETS = 256;
 
@@ -62,7 +62,9 @@ export function openPool(environment: Environment, authorities: readonly string[
       let agent = proxied.get(key);
       if (agent === undefined) {
         agent =
-          protocol === "http:" ? new HttpProxyAgent(proxy, plain) : tunnel(proxy, plain, trust);
+          protocol === "http:"
+            ? new HttpProxyAgent(proxy, plain)
+            : new ProxyTunnel(proxy, plain, trust);
         proxied.set(key, agent);
       }
       return agent;
@@ -81,14 +83,6 @@ function retire(agent: HttpAgent): void {
   for (const sockets of Object.values(agent.freeSockets)) {
     for (const socket of sockets ?? []) socket.destroy();
   }
-}
-
-/** Through a proxy the authorities count for it as well as for the host behind it. */
-function tunnel(proxy: URL, plain: object, trust: object): HttpAgent {
-  const agent = new HttpsProxyAgent(proxy, { ...plain, ...trust });
-  // What the constructor takes it uses for the proxy alone.
-  Object.assign(agent.options, trust);
-  return agent;
 }
 
 /**
@@ -121,7 +115,19 @@ function parseProxy(environment: Environment, name: string): URL | undefined {
   if (url === undefined || !/^https?:$/.test(url.protocol)) {
     throw new Fault("usage", `${used} must name an http:// or https:// proxy`);
   }
+  if (!isPercentEncoded(url.username) || !isPercentEncoded(url.password)) {
+    throw new Fault("usage", `${used} must have its user and password percent-encoded (% as %25)`);
+  }
   return url;
+}
+
+function isPercentEncoded(text: string): boolean {
+  try {
+    decodeURIComponent(text);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function variable(environment: Environment, name: string): string | undefined {

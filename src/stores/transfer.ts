@@ -8,7 +8,7 @@ import { request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
 import type { LookupFunction } from "node:net";
 import { Fault } from "../model/fault.js";
-import { networkFault } from "./network-fault.js";
+import { requestFault } from "./network-fault.js";
 import type { Destination, Pool } from "./pool.js";
 
 /** Received but not yet taken bytes at which a transfer is held back, and let go on again. */
@@ -76,13 +76,30 @@ export async function send(
   };
   return new Promise((resolve, reject) => {
     const client = request.protocol === "https:" ? httpsRequest(options) : httpRequest(options);
-    const onAbort = (): void => void client.destroy(signal.reason as Error);
+    const fail = (error: Error): void => {
+      deadline.clear();
+      signal.removeEventListener("abort", onAbort);
+      reject(error);
+    };
+    // As long as it has no socket (its agent is full, or waits for a proxy) to destroy it tells nobody.
+    const giveUp = (error: Error): void => {
+      client.destroy(error);
+      fail(error);
+    };
+    const onAbort = (): void => {
+      giveUp(reasonOf(signal));
+    };
     const deadline = new Deadline((message) => {
-      client.destroy(unavailable(request, `${message} (${endpoint})`));
+      giveUp(unavailable(request, `${message} (${endpoint})`));
     });
     // One signal may end any number of transfers.
     setMaxListeners(0, signal);
     signal.addEventListener("abort", onAbort);
+    // A host that is connected to directly is waited for from then on: its turn may take its time.
+    if (!direct) {
+      const { connectTimeoutMs } = limits;
+      deadline.set(connectTimeoutMs, `no way through the proxy within ${connectTimeoutMs} ms`);
+    }
     watchConnecting(client, request.protocol, deadline, limits);
     if (direct) refuseReused(client, request);
     client.once("response", (message) => {
@@ -92,10 +109,8 @@ export async function send(
     });
     // Stays for the life of the request: an error without a listener would end the process.
     client.on("error", (error) => {
-      deadline.clear();
-      signal.removeEventListener("abort", onAbort);
-      reject(
-        signal.aborted ? reasonOf(signal) : asError(networkFault(error, request.subject, endpoint)),
+      fail(
+        signal.aborted ? reasonOf(signal) : asError(requestFault(error, request.subject, endpoint)),
       );
     });
     client.end();
@@ -216,7 +231,7 @@ function receive(message: IncomingMessage, client: ClientRequest, context: Recei
   const broken = (): Fault => unavailable(request, `the transfer ended early (${endpoint})`);
   message.once("end", () => settle(message.complete ? "complete" : "failed", broken));
   message.on("error", (error) =>
-    settle("failed", () => networkFault(error, request.subject, endpoint)),
+    settle("failed", () => requestFault(error, request.subject, endpoint)),
   );
   message.once("close", () => settle("failed", broken));
 

@@ -108,6 +108,13 @@ test("a proxy that is no address is refused without repeating it", () => {
   );
 });
 
+test("a proxy's password with a bare % is refused without repeating it", () => {
+  expect(() => openPool({ https_proxy: "http://user:100%25@p:1" })).not.toThrow();
+  expect(() => openPool({ all_proxy: "http://user:100%@p:1" })).toThrow(
+    "all_proxy must have its user and password percent-encoded (% as %25)",
+  );
+});
+
 test("closing ends idle connections at once, and one in use when its transfer is over", async () => {
   let finish = (): void => undefined;
   const closed: Promise<unknown>[] = [];
