@@ -28,10 +28,7 @@ interface LineageJson {
 const refs = (versions: readonly { readonly ref: string }[]): string[] =>
   versions.map(({ ref }) => ref);
 
-async function runs(
-  rig: Rig,
-  ...options: string[]
-): Promise<readonly RunJson[]> {
+async function runs(rig: Rig, ...options: string[]): Promise<readonly RunJson[]> {
   return (await rig.json<{ runs: RunJson[] }>("runs", "ls", ...options)).runs;
 }
 
@@ -39,32 +36,13 @@ test("log records who produced a version, and every producer of the same content
   await using rig = await Rig.create();
   const dir = await rig.tree("data", { a: "1" });
   const log = (...more: string[]): Promise<unknown> =>
-    rig.json(
-      "log",
-      "demo",
-      "--type",
-      "dataset",
-      "--ref",
-      `file://${dir}`,
-      ...more,
-    );
+    rig.json("log", "demo", "--type", "dataset", "--ref", `file://${dir}`, ...more);
   await log();
   const id = (await rig.ok("runs", "start", "--title", "again")).trim();
   await log("--run", id);
   await log("--produced-by", "make data");
   expect(
-    (
-      await rig.run(
-        "log",
-        "x",
-        "--type",
-        "t",
-        "--ref",
-        "file:///x",
-        "--run",
-        "none",
-      )
-    ).code,
+    (await rig.run("log", "x", "--type", "t", "--ref", "file:///x", "--run", "none")).code,
   ).toBe(3);
   const all = await runs(rig, "--all");
   expect(all.map(({ produced }) => refs(produced))).toEqual([
@@ -85,14 +63,7 @@ test("entries of another artifact make a version that is built on it", async () 
   await using rig = await Rig.create();
   const dir = await rig.tree("data", { a: "1", "b/c": "2" });
   await rig.ok("log", "base", "--type", "dataset", "--ref", `file://${dir}`);
-  await rig.ok(
-    "log",
-    "derived",
-    "--type",
-    "dataset",
-    "--ref",
-    "part=refmount://base:latest/b",
-  );
+  await rig.ok("log", "derived", "--type", "dataset", "--ref", "part=refmount://base:latest/b");
   const { edges } = await rig.json<LineageJson>("lineage", "base", "--down");
   expect(edges.map(({ to }) => to)).toContain("version:derived:v0");
 });
@@ -117,26 +88,11 @@ test("a command line in a run hides what a uri in it would give away", async () 
 test("a run keeps the commit that it was started from", async () => {
   await using rig = await Rig.create();
   const code = await rig.tree("code", { "train.py": "pass" });
-  const git = (...args: string[]): Promise<Buffer> =>
-    run("git", "-C", code, ...args);
+  const git = (...args: string[]): Promise<Buffer> => run("git", "-C", code, ...args);
   await git("init", "-q");
   await git("add", ".");
-  await git(
-    "-c",
-    "user.name=a",
-    "-c",
-    "user.email=a@b",
-    "commit",
-    "-q",
-    "-m",
-    "first",
-  );
-  await git(
-    "remote",
-    "add",
-    "origin",
-    "https://token:hush@example.com/code.git",
-  );
+  await git("-c", "user.name=a", "-c", "user.email=a@b", "commit", "-q", "-m", "first");
+  await git("remote", "add", "origin", "https://token:hush@example.com/code.git");
   const start = async (): Promise<RunJson> => {
     const started = await rig.start(["runs", "start"], { cwd: code }).ended;
     return rig.json<RunJson>("runs", "show", started.stdout.trim());
@@ -162,14 +118,7 @@ test.skipIf(lacks("fuse", "addon", "root"))(
     const job =
       `cp {}/a.txt ${rig.path("out")}/model.bin && ` +
       `${refmount} log model --type model --ref file://${rig.path("out")}`;
-    const outcome = await rig.run(
-      "run",
-      "raw",
-      "--",
-      "sh",
-      "-c",
-      `${job}; exit 5`,
-    );
+    const outcome = await rig.run("run", "raw", "--", "sh", "-c", `${job}; exit 5`);
     expect(outcome.code).toBe(5);
 
     const [job1] = await runs(rig);
@@ -192,13 +141,8 @@ test.skipIf(lacks("fuse", "addon", "root"))(
       expect.objectContaining({ to: "version:raw:v0", role: "produced" }),
     ]);
     const down = await rig.json<LineageJson>("lineage", "raw", "--down");
-    const users = (await runs(rig, "--all")).filter(({ used }) =>
-      refs(used).includes("model:v0"),
-    );
-    expect(users.map(({ used }) => used[0]?.how).sort()).toEqual([
-      "download",
-      "mount",
-    ]);
+    const users = (await runs(rig, "--all")).filter(({ used }) => refs(used).includes("model:v0"));
+    expect(users.map(({ used }) => used[0]?.how).sort()).toEqual(["download", "mount"]);
     for (const { id } of users) {
       expect(down.nodes.map((node) => node.id)).toContain(`run:${id}`);
     }
@@ -206,12 +150,8 @@ test.skipIf(lacks("fuse", "addon", "root"))(
     expect(text).toMatch(
       /^model:v0 \(model\)\n└─ produced by run \w{8}: sh -c .*\n {3}└─ used raw:v0/,
     );
-    expect(await rig.ok("lineage", "model", "--dot")).toMatch(
-      /^digraph lineage \{[^]*\}\n$/,
-    );
-    expect(await rig.ok("lineage", "model", "--mermaid")).toMatch(
-      /^flowchart LR\n/,
-    );
+    expect(await rig.ok("lineage", "model", "--dot")).toMatch(/^digraph lineage \{[^]*\}\n$/);
+    expect(await rig.ok("lineage", "model", "--mermaid")).toMatch(/^flowchart LR\n/);
 
     // A run that does not begin is no run.
     expect((await rig.run("run", "nosuch", "--", "true")).code).toBe(3);

@@ -12,13 +12,7 @@ import { openGcsStore } from "../../src/stores/gcs/store.js";
 import { openHttpStore } from "../../src/stores/http/store.js";
 import type { Listed, ListOptions, Store } from "../../src/stores/store.js";
 import { Folder } from "../cache/origin.js";
-import {
-  collect,
-  entryOf,
-  faultOf,
-  listOptions,
-  readAll,
-} from "../contract/store.js";
+import { collect, entryOf, faultOf, listOptions, readAll } from "../contract/store.js";
 import { startAzureDouble, type AzureDouble } from "../support/azure-double.js";
 import { startGcsDouble, type GcsDouble } from "../support/gcs-double.js";
 import { startHttpDouble, type HttpDouble } from "../support/http-double.js";
@@ -26,15 +20,10 @@ import { Rig } from "../support/rig.js";
 
 let store: Store;
 
-const list = (
-  uri: string,
-  changes: Partial<ListOptions> = {},
-): Promise<Listed[]> => collect(store.list(uri, listOptions(changes)));
+const list = (uri: string, changes: Partial<ListOptions> = {}): Promise<Listed[]> =>
+  collect(store.list(uri, listOptions(changes)));
 
-async function one(
-  uri: string,
-  changes: Partial<ListOptions> = {},
-): Promise<Listed> {
+async function one(uri: string, changes: Partial<ListOptions> = {}): Promise<Listed> {
   const [listed, ...others] = await list(uri, changes);
   expect(others).toEqual([]);
   return listed ?? expect.fail(`nothing listed at ${uri}`);
@@ -83,9 +72,7 @@ describe("Google Cloud Storage", () => {
     expect((await readAll(store, entryOf(named))).toString()).toBe("old");
     const missing = await faultOf(list("gs://data/dir/k#2"));
     expect(missing.kind).toBe("not-found");
-    expect(missing.message).toContain(
-      "Object does not exist: gs://data/dir/k#2",
-    );
+    expect(missing.message).toContain("Object does not exist: gs://data/dir/k#2");
   });
 
   test("26: a prefix leaves out its folder marker, with a slash or without", async () => {
@@ -129,9 +116,7 @@ describe("Azure", () => {
       entryDigest: bare(current.etag),
       pin: { etag: bare(current.etag), versionId: current.writtenAt },
     });
-    const named = await one(
-      `${double.endpoint}/data/dir/k?versionId=${old.writtenAt}`,
-    );
+    const named = await one(`${double.endpoint}/data/dir/k?versionId=${old.writtenAt}`);
     expect(named).toMatchObject({
       uri: `${double.endpoint}/data/dir/k`,
       entryDigest: bare(old.etag),
@@ -150,15 +135,10 @@ describe("Azure", () => {
     container.put("dir/b", "x");
     for (const uri of ["az://data/dir", "az://data/dir/"]) {
       expect(pathsOf(await list(uri))).toEqual(["a", "b"]);
-      expect(pathsOf(await list(uri), "my-name")).toEqual([
-        "my-name/a",
-        "my-name/b",
-      ]);
+      expect(pathsOf(await list(uri), "my-name")).toEqual(["my-name/a", "my-name/b"]);
     }
     // W&B warns and takes the first.
-    expect((await faultOf(list("az://data/dir", { maxObjects: 1 }))).kind).toBe(
-      "usage",
-    );
+    expect((await faultOf(list("az://data/dir", { maxObjects: 1 }))).kind).toBe("usage");
   });
 
   test("30: without checksums a blob is its uri, but has to be there", async () => {
@@ -172,9 +152,7 @@ describe("Azure", () => {
       sizeBytes: 5,
     });
     // W&B records an entry that nothing can be read from.
-    const absent = faultOf(
-      list(`${double.endpoint}/data/absent`, { checksum: false }),
-    );
+    const absent = faultOf(list(`${double.endpoint}/data/absent`, { checksum: false }));
     expect((await absent).kind).toBe("not-found");
   });
 });
