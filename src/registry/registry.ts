@@ -11,24 +11,16 @@ import { Lookup, type Found } from "./lookup.js";
 import { manifestPath } from "./manifest-file.js";
 import type { SealedManifest } from "./manifest-meta.js";
 import { Recorder, type Logged, type LogRequest } from "./recorder.js";
+import { openRegistryDatabase, type RegistryOptions } from "./registry-database.js";
 import { Retention, type TimeToLive } from "./retention.js";
 import { traceLineage, type Lineage } from "./lineage.js";
 import type { Producer, RunKind } from "./run.js";
 import { Runs, type Role } from "./runs.js";
-import { migrate } from "./schema.js";
-import { Database, DEFAULT_BUSY_TIMEOUT_MS, type Described } from "./sqlite.js";
+import type { Database } from "./sqlite.js";
 import { formatBase, type Collection, type Coordinates, type Version } from "./version.js";
 
 export type { Logged, LogRequest } from "./recorder.js";
-
-const WAL_RETRY_MS = 20;
-
-export interface RegistryOptions {
-  readonly registryPath: string;
-  readonly manifestsDir: string;
-  /** How long to wait for another process that writes, in milliseconds. */
-  readonly busyTimeoutMs?: number;
-}
+export type { RegistryOptions } from "./registry-database.js";
 
 /** Where a version comes from. */
 export interface Origin {
@@ -55,22 +47,9 @@ export class Registry implements Disposable {
     return new Registry(options);
   }
 
-  private constructor({ registryPath, manifestsDir, busyTimeoutMs }: RegistryOptions) {
-    const timeoutMs = busyTimeoutMs ?? DEFAULT_BUSY_TIMEOUT_MS;
-    const described: Described = {
-      path: registryPath,
-      what: `The registry ${registryPath}`,
-      remedy: `Restore it from a backup, or move it away (with its -wal and -shm) to begin a new one; the manifests in ${manifestsDir} stay.`,
-    };
-    const db = new Database({ ...described, mode: "create", busyTimeoutMs: timeoutMs });
+  private constructor(options: RegistryOptions) {
+    const { db, described } = openRegistryDatabase(options);
     try {
-      useWal(db, timeoutMs);
-      // A version that was printed must survive a power cut.
-      db.pragma("synchronous = FULL");
-      // A migration may lay a table anew that others refer to; it checks the references itself.
-      db.pragma("foreign_keys = OFF");
-      migrate(db);
-      db.pragma("foreign_keys = ON");
       this.#catalog = new Catalog(db, described);
       this.#lookup = new Lookup(this.#catalog);
       this.#labels = new Labels(db);
@@ -83,7 +62,7 @@ export class Registry implements Disposable {
       throw error;
     }
     this.#db = db;
-    this.#manifestsDir = manifestsDir;
+    this.#manifestsDir = options.manifestsDir;
   }
 
   /**
@@ -399,22 +378,5 @@ function expire(db: Database, retention: Retention): void {
     db.write(() => retention.expire(nowMs));
   } catch (error) {
     if (!(error instanceof Fault) || !["busy", "denied", "full"].includes(error.kind)) throw error;
-  }
-}
-
-/** Switching to WAL does not wait for another process by itself as statements do. */
-function useWal(db: Database, timeoutMs: number): void {
-  const deadline = performance.now() + timeoutMs;
-  for (;;) {
-    try {
-      if (db.pragma("journal_mode") === "wal" || db.pragma("journal_mode = WAL") === "wal") return;
-      throw new Fault("denied", `The registry ${db.path} is on a file system without WAL`, {
-        subject: db.path,
-      });
-    } catch (error) {
-      const busy = error instanceof Fault && error.kind === "busy";
-      if (!busy || performance.now() > deadline) throw error;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, WAL_RETRY_MS);
-    }
   }
 }
