@@ -112,6 +112,10 @@ function describeSize({ sizeBytes }: Entry): string {
 }
 
 function describeStat({ before, after, stat }: VersionDiff): string {
+  return `${before.ref} -> ${after.ref}: ${describeCounts(stat)}`;
+}
+
+export function describeCounts(stat: DiffStat): string {
   const parts = (Object.keys(stat) as (keyof DiffStat)[])
     .filter((name) => stat[name].files > 0)
     .map((name) => {
@@ -119,6 +123,5 @@ function describeStat({ before, after, stat }: VersionDiff): string {
       const what = name === "added" || name === "removed" ? name : CHANGE_TEXT[name];
       return `${plural(files, "file")} ${what} (${formatBytes(bytes)})`;
     });
-  const summary = parts.length === 0 ? "no difference" : parts.join("; ");
-  return `${before.ref} -> ${after.ref}: ${summary}`;
+  return parts.length === 0 ? "no difference" : parts.join("; ");
 }

@@ -2,7 +2,7 @@
 
 import type { Command } from "commander";
 import { Batch } from "./batch.js";
-import { describeLog, logKeys } from "./log.js";
+import { printLogged } from "./log.js";
 import { formatCount } from "./units.js";
 import { examples, openDesk, repeatable, type Invocation } from "./verb.js";
 
@@ -45,7 +45,7 @@ export function addImport(program: Command, invocation: Invocation): void {
           onProgress: (count) => progress.update(() => `${formatCount(count)} entries read`),
         },
       );
-      desk.print(logKeys(report), () => describeLog(report));
+      await printLogged(desk, report);
     });
 }
 

@@ -1,12 +1,15 @@
 // refmount log NAME --type TYPE --ref [PATH=]URI...
 
 import { Option, type Command } from "commander";
+import type { DiffStat } from "../daemon/diff.js";
 import type { LogProgress, LogReport } from "../daemon/log.js";
 import type { TimeToLive } from "../daemon/amend.js";
+import { Fault } from "../model/fault.js";
+import { describeCounts } from "./diff.js";
 import { readMetadata } from "./metadata.js";
 import { parseTtl } from "./rm.js";
 import { formatBytes, formatCount, parseCount, plural } from "./units.js";
-import { examples, openDesk, repeatable, type Invocation } from "./verb.js";
+import { examples, openDesk, repeatable, type Desk, type Invocation } from "./verb.js";
 
 const DEFAULT_MAX_OBJECTS = 10_000;
 
@@ -128,7 +131,7 @@ export function addLog(program: Command, invocation: Invocation): void {
           openStdin: invocation.openStdin,
         },
       );
-      desk.print(logKeys(report), () => describeLog(report));
+      await printLogged(desk, report);
     });
 }
 
@@ -137,15 +140,38 @@ function describeProgress(name: string, state: LogProgress): string {
   return `${name}: ${formatCount(state.found)} objects found${hashed}`;
 }
 
-// The keys that scripts rely on, in this order.
-export function logKeys(report: LogReport): object {
-  const { ref, version, digest, files, bytes, aliases, created } = report;
-  return { ref, version, digest, files, bytes, aliases, created };
+interface Since {
+  readonly ref: string;
+  readonly stat: DiffStat;
 }
 
-export function describeLog(report: LogReport): string {
+/** Prints what was logged, and what a new version has otherwise than the one before it. */
+export async function printLogged(desk: Desk, report: LogReport): Promise<void> {
+  const since = await changesSince(desk, report);
+  const { ref, version, digest, files, bytes, aliases, created } = report;
+  // The keys that scripts rely on, in this order.
+  const keys = { ref, version, digest, files, bytes, aliases, created, since };
+  desk.print(keys, () => describeLog(report, since));
+}
+
+async function changesSince(desk: Desk, report: LogReport): Promise<Since | null> {
+  const { created, previous, ref } = report;
+  if (!created || previous === null) return null;
+  const { countDifferences } = await import("../daemon/diff.js");
+  try {
+    return { ref: previous, stat: countDifferences(await desk.openHome(), previous, ref) };
+  } catch (error) {
+    // The version is logged: that what was there before cannot be read is no failure of it.
+    if (!(error instanceof Fault)) throw error;
+    desk.note(`${ref} cannot be compared with ${previous}: ${error.message}`);
+    return null;
+  }
+}
+
+function describeLog(report: LogReport, since: Since | null): string {
   const size = `${plural(report.files, "file")}, ${formatBytes(report.bytes)}`;
   const line = `${report.ref}  ${report.digest}  ${size}`;
+  if (since !== null) return `${line}\nSince ${since.ref}: ${describeCounts(since.stat)}`;
   if (report.created) return line;
   const revised = report.revised ? " Its manifest has a new revision." : "";
   return `${line}\nThe same content was logged before: no new version.${revised}`;

@@ -49,6 +49,17 @@ export function diffVersions(home: Home, before: string, after: string): Version
   return { before: old, after: now, stat, differences: differencesOf(home, old, now, stat) };
 }
 
+/**
+ * The counts alone of what differs.
+ * @throws Fault `not-found`, `usage`, `corrupt`.
+ */
+export function countDifferences(home: Home, before: string, after: string): DiffStat {
+  const { differences, stat } = diffVersions(home, before, after);
+  // Read to its end, it has counted.
+  while (differences.next().done !== true);
+  return stat;
+}
+
 function resolveBoth(home: Home, before: string, after: string): [Version, Version] {
   using registry = Registry.open(home);
   return [registry.resolve(before), registry.resolve(after)];

@@ -76,6 +76,8 @@ export interface LogReport {
   readonly created: boolean;
   /** True when that version has a new manifest with the same W&B digest. */
   readonly revised: boolean;
+  /** What was `latest` until then, as `name:vN`; null where nothing was. */
+  readonly previous: string | null;
 }
 
 const FETCH_TIMEOUT_MS = 60_000;
@@ -105,7 +107,7 @@ export async function logReferences(
   // From here on nothing waits, so no signal comes between the manifest and its version.
   watch.signal.throwIfAborted();
   const origin = { producer, used: artifacts.pinned };
-  const { version, created, revised } = registry.log(recorded, writer.seal(), origin);
+  const { version, created, revised, previous } = registry.log(recorded, writer.seal(), origin);
   if (!created && describesAnew(recorded, version)) {
     watch.onNotice(
       `${version.ref} keeps the description and the metadata with which it was logged first`,
@@ -121,6 +123,7 @@ export async function logReferences(
     aliases: version.aliases,
     created,
     revised,
+    previous,
   };
 }
 

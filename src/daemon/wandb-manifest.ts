@@ -89,10 +89,11 @@ export async function importWandbManifest(
     );
   }
   watch.signal.throwIfAborted();
-  const { version, created, revised } = registry.log(recorded, sealed, { producer, used: [] });
+  const logged = registry.log(recorded, sealed, { producer, used: [] });
+  const { version, created, revised, previous } = logged;
   const { ref, digest, manifestDigest, files, bytes } = version;
   return {
-    ...{ ref, digest, manifestDigest, files, bytes, created, revised },
+    ...{ ref, digest, manifestDigest, files, bytes, created, revised, previous },
     version: version.version,
     aliases: version.aliases,
   };

@@ -31,6 +31,8 @@ export interface Logged {
   readonly created: boolean;
   /** True when a version of this content got another manifest. */
   readonly revised: boolean;
+  /** What was `latest` until then, as `name:vN`; null where nothing was. */
+  readonly previous: string | null;
 }
 
 export class Recorder {
@@ -60,6 +62,7 @@ export class Recorder {
     const checked = checkRequest(request);
     const nowMs = Date.now();
     const collection = this.#makeCollection(request, nowMs);
+    const latest = this.#catalog.versionByAlias(collection, LATEST);
     const existing = this.#catalog.versionByDigest(collection, manifest.wandbDigest);
     const row = existing ?? this.#addVersion(collection, manifest, checked, nowMs);
     const added = this.#addRevision(row, manifest, request.sources ?? [], nowMs);
@@ -68,6 +71,7 @@ export class Recorder {
       version: this.#catalog.version(collection, row),
       created: existing === undefined,
       revised: existing !== undefined && added,
+      previous: latest === undefined ? null : this.#catalog.version(collection, latest).ref,
     };
   }
 

@@ -1,5 +1,7 @@
 // diff through the built command line, for people and for scripts.
 
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "vitest";
 import { Rig } from "../support/rig.js";
 import { startS3Double } from "../support/s3-double.js";
@@ -26,7 +28,10 @@ test("diff says what was added, removed and changed, and what only looks changed
   bucket.put("set/edited", "behind");
   bucket.delete("set/gone");
   bucket.put("set/new", "brand new");
-  await log();
+  const counts =
+    "1 file added (9 B); 1 file removed (4 B); 1 file other content (6 B); " +
+    "1 file same content, other reference (5 B)";
+  expect((await log()).split("\n")[1]).toBe(`Since demo:v0: ${counts}`);
 
   const json = await rig.json<DiffJson>("diff", "demo:v0", "demo:v1");
   expect(json.differences.map(({ path, kind, change }) => [path, kind, change])).toEqual([
@@ -51,8 +56,7 @@ test("diff says what was added, removed and changed, and what only looks changed
     "~ edited  other content",
     "- gone  4 B",
     "+ new  9 B",
-    "demo:v0 -> demo:v1: 1 file added (9 B); 1 file removed (4 B); 1 file other content (6 B); " +
-      "1 file same content, other reference (5 B)",
+    `demo:v0 -> demo:v1: ${counts}`,
   ]);
   expect(await rig.ok("diff", "demo:v0", "demo:v1", "--stat")).toBe(`${lines.at(-1) ?? ""}\n`);
   const stat = await rig.json<DiffJson>("diff", "demo:v0", "demo:v1", "--stat");
@@ -67,4 +71,30 @@ test("versions that are the same have no difference, and unknown ones are not fo
   expect((await rig.json<DiffJson>("diff", "demo", "demo:v0")).differences).toEqual([]);
   const outcome = await rig.run("diff", "demo", "demo:v9");
   expect([outcome.code, outcome.stderr]).toEqual([3, expect.stringContaining('alias "v9"')]);
+});
+
+test("log tells what is new since the version that was latest, whatever became of that", async () => {
+  await using rig = await Rig.create();
+  const dir = await rig.tree("data", { a: "1" });
+  const log = (...more: string[]): string[] => [
+    ...["log", "demo", "--type", "t", "--ref", `file://${dir}`],
+    ...more,
+  ];
+  await rig.ok(...log());
+  await rig.tree("data", { b: "22" });
+  const nothing = { files: 0, bytes: 0 };
+  const added = { files: 1, bytes: 2 };
+  const stat = { removed: nothing, content: nothing, reference: nothing, unknown: nothing };
+  expect(await rig.json(...log())).toMatchObject({
+    ref: "demo:v1",
+    since: { ref: "demo:v0", stat: { added, ...stat } },
+  });
+  expect(await rig.json(...log())).toMatchObject({ created: false, since: null });
+  await rig.tree("data", { c: "" });
+  const manifests = join(rig.home, "manifests");
+  for (const name of await readdir(manifests)) await rm(join(manifests, name), { recursive: true });
+  const outcome = await rig.run(...log());
+  expect(outcome).toMatchObject({ code: 0 });
+  expect(outcome.stdout).toMatch(/^demo:v2 {2}\w+ {2}3 files, 3 B\n$/);
+  expect(outcome.stderr).toMatch(/demo:v2 cannot be compared with demo:v1/);
 });

@@ -56,6 +56,7 @@ test("log prints name, digest, files and bytes, and the keys that scripts rely o
     bytes: 11,
     aliases: ["best", "latest", "prod"],
     created: false,
+    since: null,
   });
 });
 
