@@ -7,13 +7,18 @@ import { parseRef, splitRefPath } from "../model/ref.js";
 import { printable, table } from "./text.js";
 import { formatBytes, formatCount, formatTime } from "./units.js";
 import { examples, openDesk, type Desk, type Invocation } from "./verb.js";
+import {
+  addFilterOptions,
+  asksForVersions,
+  toFilter,
+  type FilterOptions,
+} from "./version-filter.js";
 
 /** Lines written at once: a directory may have a million. */
 const LINES_AT_ONCE = 1_000;
 
 export function addLs(program: Command, invocation: Invocation): void {
-  program
-    .command("ls")
+  addFilterOptions(program.command("ls"))
     .description("list the artifacts, the versions of one, or a directory of a version")
     .argument("[ref]", "an artifact, or a version and a path: mnist:v3/train")
     .argument("[path]", "a directory of the version")
@@ -24,22 +29,55 @@ export function addLs(program: Command, invocation: Invocation): void {
         "refmount ls mnist              the versions of mnist",
         "refmount ls mnist:v3           the files of a version",
         "refmount ls mnist:v3/train",
+        "refmount ls --tag reviewed --metadata split=train --since 30d",
       ),
     )
-    .action(async (ref: string | undefined, path: string | undefined, _: object, own: Command) => {
+    .action(async (...given: [string | undefined, string | undefined, FilterOptions, Command]) => {
+      const [ref, path, options, own] = given;
       const desk = openDesk(own, invocation);
-      if (ref === undefined) return printCollections(desk);
-      if (!ref.includes(":") && path === undefined) return printVersions(desk, ref);
+      const filtered = options.type !== undefined || asksForVersions(options);
+      if (ref === undefined) {
+        if (asksForVersions(options)) return printFound(desk, options);
+        return printCollections(desk, options.type);
+      }
+      if (!ref.includes(":") && path === undefined) return printVersions(desk, ref, options);
+      if (filtered) {
+        throw new Fault("usage", `"${ref}" is one version already: leave out what chooses some`);
+      }
       return printDirectory(desk, invocation, ref, path);
     });
 }
 
-async function printCollections(desk: Desk): Promise<void> {
+/** Versions of any artifact. */
+async function printFound(desk: Desk, options: FilterOptions): Promise<void> {
+  const { findVersions } = await import("../daemon/browse.js");
+  const versions = findVersions(await desk.openHome(), toFilter(options));
+  const documents = versions.map((version) => ({ ...versionKeys(version), type: version.type }));
+  desk.print({ versions: documents }, () =>
+    table(
+      ["VERSION", "TYPE", "TAGS", "ALIASES", "FILES", "SIZE", "LOGGED"],
+      ["left", "left", "left", "left", "right", "right", "left"],
+      versions.map(({ ref, type, tags, aliases, files, bytes, createdMs }) => [
+        ref,
+        type,
+        tags.join(" "),
+        aliases.join(" "),
+        formatCount(files),
+        formatBytes(bytes),
+        formatTime(createdMs),
+      ]),
+    ),
+  );
+}
+
+async function printCollections(desk: Desk, type: string | undefined): Promise<void> {
   const { listCollections } = await import("../daemon/browse.js");
-  const collections = listCollections(await desk.openHome());
+  const collections = listCollections(await desk.openHome(), type);
   desk.print({ collections: collections.map(collectionKeys) }, () =>
     collections.length === 0
-      ? "Nothing was logged yet; see refmount log --help"
+      ? type === undefined
+        ? "Nothing was logged yet; see refmount log --help"
+        : `No artifact has the type ${type}`
       : table(
           ["NAME", "TYPE", "VERSIONS", "LATEST", "FILES", "SIZE", "LOGGED"],
           ["left", "left", "right", "left", "right", "right", "left"],
@@ -56,9 +94,9 @@ async function printCollections(desk: Desk): Promise<void> {
   );
 }
 
-async function printVersions(desk: Desk, name: string): Promise<void> {
+async function printVersions(desk: Desk, name: string, options: FilterOptions): Promise<void> {
   const { listVersions } = await import("../daemon/browse.js");
-  const versions = listVersions(await desk.openHome(), name);
+  const versions = listVersions(await desk.openHome(), name, toFilter(options));
   const value = { name, type: versions[0]?.type ?? null, versions: versions.map(versionKeys) };
   desk.print(value, () =>
     table(

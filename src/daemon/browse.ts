@@ -8,9 +8,11 @@ import { parseRef } from "../model/ref.js";
 import { Manifest, type ManifestNode } from "../registry/manifest.js";
 import { Registry } from "../registry/registry.js";
 import type { Collection, Version } from "../registry/version.js";
+import { ANY_VERSION, matches, type VersionFilter } from "../registry/version-filter.js";
 import type { Home } from "./home.js";
 
 export type { Collection, Version } from "../registry/version.js";
+export { ANY_VERSION, type VersionFilter } from "../registry/version-filter.js";
 
 /** One line of a directory listing. */
 export interface ListedNode {
@@ -22,19 +24,36 @@ export interface ListedNode {
   readonly assurance: Assurance | null;
 }
 
-/** Every collection, by name. */
-export function listCollections(home: Home): readonly Collection[] {
+/**
+ * Every collection, by name.
+ * @param type only those of this type; null: any.
+ */
+export function listCollections(home: Home, type: string | null = null): readonly Collection[] {
   using registry = Registry.open(home);
-  return registry.collections();
+  return registry.collections().filter((found) => type === null || found.type === type);
+}
+
+/** The versions of all collections that pass `filter`, by name, oldest first. */
+export function findVersions(home: Home, filter: VersionFilter): readonly Version[] {
+  using registry = Registry.open(home);
+  return registry
+    .collections()
+    .filter(({ type }) => filter.type === null || type === filter.type)
+    .flatMap((collection) => registry.versions(collection))
+    .filter((version) => matches(version, filter));
 }
 
 /**
  * The versions of a collection, oldest first.
  * @throws Fault `not-found`, `usage`.
  */
-export function listVersions(home: Home, name: string): readonly Version[] {
+export function listVersions(
+  home: Home,
+  name: string,
+  filter: VersionFilter = ANY_VERSION,
+): readonly Version[] {
   using registry = Registry.open(home);
-  return registry.versions(parseRef(name));
+  return registry.versions(parseRef(name)).filter((version) => matches(version, filter));
 }
 
 /** @throws Fault `not-found`, `usage`. */
