@@ -100,8 +100,9 @@ async function attempt(
     signal,
   );
   try {
-    checkIdentity(transfer.headers, entry, wanted);
+    // What answers another question says nothing about the object either, so this comes first.
     const { sizeBytes, range: got } = extentOf(transfer, range, entry.sizeBytes, wanted.subject);
+    checkIdentity(transfer.headers, entry, wanted);
     const whole = got.start === 0 && got.end === sizeBytes;
     const claims = whole ? readClaims(transfer.headers) : ((await beside.claims) ?? []);
     const first = await beside.firstPart;
