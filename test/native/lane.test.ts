@@ -93,8 +93,7 @@ test("files of any sizes side by side have the hashes that node:crypto gives eac
   expect(hashed).toEqual(
     contents.map((bytes) => ({
       sizeBytes: bytes.length,
-      sha256: hex("sha256", bytes),
-      md5: hex("md5", bytes),
+      digests: { sha256: hex("sha256", bytes), md5: hex("md5", bytes) },
       chunks:
         bytes.length <= MIB
           ? null
