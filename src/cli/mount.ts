@@ -71,6 +71,7 @@ export function addMount(program: Command, invocation: Invocation): void {
       };
       const home = await desk.openHome();
       const { mountRef, unmountDir } = await import("../daemon/client.js");
+      const ways = request.foreground ? await loadForeground() : null;
       const tell = (report: MountReport): void => {
         for (const note of report.notes) desk.note(note);
         desk.print(report, () => describeMount(report));
@@ -85,10 +86,16 @@ export function addMount(program: Command, invocation: Invocation): void {
         signal.throwIfAborted();
         return mounted;
       }, invocation);
-      tell(report);
-      if (request.foreground) {
-        await stayAttached(home, report.path, invocation, (text) => desk.note(text));
+      if (ways === null) {
+        tell(report);
+        return;
       }
+      // Nothing is awaited from the mount to here: no signal ends the process and leaves the mount.
+      const unmounted = unmountOnSignal(home, report.path, invocation, ways, (text) =>
+        desk.note(text),
+      );
+      tell(report);
+      await stayAttached(home, report.path, unmounted, ways);
     });
 }
 
@@ -104,26 +111,46 @@ async function interruptibly<T>(
   return await work(interruption.signal);
 }
 
-/** Waits until the mount, which a daemon serves, is gone; a signal unmounts it. */
-async function stayAttached(
-  home: Home,
-  path: string,
-  invocation: Invocation,
-  note: (text: string) => void,
-): Promise<void> {
+interface ForegroundWays {
+  readonly untilGone: typeof import("../daemon/foreground.js").untilGone;
+  readonly unmountAlways: typeof import("./unmount-always.js").unmountAlways;
+}
+
+async function loadForeground(): Promise<ForegroundWays> {
   const [{ untilGone }, { unmountAlways }] = await Promise.all([
     import("../daemon/foreground.js"),
     import("./unmount-always.js"),
   ]);
+  return { untilGone, unmountAlways };
+}
+
+/** From now on a signal unmounts. @returns what is aborted when that is done. */
+function unmountOnSignal(
+  home: Home,
+  path: string,
+  invocation: Invocation,
+  { unmountAlways }: ForegroundWays,
+  note: (text: string) => void,
+): AbortSignal {
   const unmounted = new AbortController();
   invocation.interrupts.receive(() => {
     void unmountAlways(home, path, note).then(() => unmounted.abort());
     return true;
   });
+  return unmounted.signal;
+}
+
+/** Waits until the mount, which a daemon serves, is gone. */
+async function stayAttached(
+  home: Home,
+  path: string,
+  unmounted: AbortSignal,
+  { untilGone }: ForegroundWays,
+): Promise<void> {
   try {
-    await untilGone(home, path, unmounted.signal);
+    await untilGone(home, path, unmounted);
   } catch (error) {
-    if (!unmounted.signal.aborted) throw error;
+    if (!unmounted.aborted) throw error;
   }
 }
 

@@ -344,6 +344,20 @@ describe.runIf(needs("fuse", "addon", "root"))("mount --foreground", () => {
     expect(rig.mountPoints()).toEqual([rig.path("first")]);
   });
 
+  test("unmounts on a SIGTERM that comes as soon as it says that it mounted", async () => {
+    await using rig = await loggedRig();
+    await rig.mount("demo", "first");
+    const dir = rig.path("mnt");
+    await mkdir(dir);
+    for (let at = 0; at < 5; at++) {
+      const running = foreground(rig, dir);
+      await running.output(/is mounted at/);
+      running.child.kill("SIGTERM");
+      expect(await running.ended).toMatchObject({ code: 0 });
+      expect(rig.mountPoints()).toEqual([rig.path("first")]);
+    }
+  });
+
   test("unmounts on SIGTERM although a file is open, and says so", async () => {
     await using rig = await loggedRig();
     await rig.mount("demo", "first");
