@@ -29,11 +29,10 @@ export function addDiff(program: Command, invocation: Invocation): void {
     .addHelpText("after", examples("refmount diff mnist:v3 mnist:v4", "refmount diff a:v1 b:v7"))
     .action(async (before: string, after: string, options: Options, command: Command) => {
       const desk = openDesk(command, invocation);
-      const { diffVersions } = await import("../daemon/diff.js");
+      const { countDifferences, diffVersions } = await import("../daemon/diff.js");
       const diff = diffVersions(await desk.openHome(), before, after);
       if (options.stat === true) {
-        // Read to its end, it has counted.
-        while (diff.differences.next().done !== true);
+        countDifferences(diff);
         desk.print(headKeys(diff), () => describeStat(diff));
         return;
       }

@@ -157,9 +157,10 @@ export async function printLogged(desk: Desk, report: LogReport): Promise<void> 
 async function changesSince(desk: Desk, report: LogReport): Promise<Since | null> {
   const { created, previous, ref } = report;
   if (!created || previous === null) return null;
-  const { countDifferences } = await import("../daemon/diff.js");
+  const { countDifferences, diffVersions } = await import("../daemon/diff.js");
   try {
-    return { ref: previous, stat: countDifferences(await desk.openHome(), previous, ref) };
+    const diff = diffVersions(await desk.openHome(), previous, ref);
+    return { ref: previous, stat: countDifferences(diff) };
   } catch (error) {
     // The version is logged: that what was there before cannot be read is no failure of it.
     if (!(error instanceof Fault)) throw error;

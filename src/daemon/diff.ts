@@ -50,11 +50,10 @@ export function diffVersions(home: Home, before: string, after: string): Version
 }
 
 /**
- * The counts alone of what differs.
- * @throws Fault `not-found`, `usage`, `corrupt`.
+ * The counts alone, from differences of which none was read yet.
+ * @throws Fault `corrupt`, `not-found` for a manifest that is gone.
  */
-export function countDifferences(home: Home, before: string, after: string): DiffStat {
-  const { differences, stat } = diffVersions(home, before, after);
+export function countDifferences({ differences, stat }: VersionDiff): DiffStat {
   // Read to its end, it has counted.
   while (differences.next().done !== true);
   return stat;
